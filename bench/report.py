@@ -1,0 +1,166 @@
+"""Tables for people. Figures come in, rich tables go out; only ratios to the relay are computed here."""
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.chains import ChainFigures, DepthFigures
+from bench.sizes import SizeFigures
+from bench.streams import StreamFigures
+from bench.targets import Target
+from bench.turns import TurnFigures
+
+Row = Sequence[str]
+
+
+def table(title: str, heads: Row, rows: Sequence[Row], labels: int, caption: str = "") -> Table:
+    """A table whose first *labels* columns are words; a line is drawn where the first column changes."""
+    drawn = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for number, head in enumerate(heads):
+        drawn.add_column(head, justify="left" if number < labels else "right", no_wrap=True)
+    for number, row in enumerate(rows):
+        is_last = number + 1 == len(rows) or rows[number + 1][0] != row[0]
+        drawn.add_row(*row, end_section=is_last)
+    return drawn
+
+
+def optional(value: float | None, shape: str = ",.0f") -> str:
+    """A number, or a dash for none."""
+    return "–" if value is None else format(value, shape)
+
+
+def ratio(value: float, base: float | None) -> str:
+    """*value* over *base*, or a dash where there is nothing to compare with."""
+    return f"{value / base:.2f}" if base else "–"
+
+
+def turns(figures: Sequence[TurnFigures]) -> Table:
+    """Single turns."""
+    rows = []
+    for one in figures:
+        rows.append(
+            (
+                f"{one.mode} {one.concurrency}",
+                one.server,
+                f"{one.requests_per_s:,.0f}",
+                optional(one.requests_ratio, ".2f"),
+                f"{one.p50_ms:.2f}",
+                f"{one.p99_ms:.2f}",
+                f"{one.first_byte_p50_ms:.2f}",
+                f"{one.cpu_us:,.0f}",
+                optional(one.cpu_ratio, ".2f"),
+                f"{one.database_cpu_us:,.0f}" if one.database_cpu_us else "–",
+                optional(one.pss_mib),
+                optional(one.rss_mib),
+            )
+        )
+    heads = ["load", "server", "req/s", "x relay", "p50 ms", "p99 ms", "1st byte"]
+    heads += ["CPU µs", "x relay", "+ db µs", "PSS MiB", "RSS MiB"]
+    caption = (
+        "CPU of the server's processes a request; + db: of the database's own; direct: the upstream's.\n"
+    )
+    caption += "x relay: median of each round's ratio."
+    title = "Turns: answer in one piece (json) or as 60 events (stream), by clients"
+    return table(title, heads, rows, 2, caption)
+
+
+def chains(depths: Sequence[DepthFigures], wholes: Sequence[ChainFigures]) -> list[Table]:
+    """Long chains: by depth, then as a whole."""
+    direct = {one.depth: one for one in depths if one.server == "direct"}
+    rows = [
+        (
+            f"turn {one.depth:,}",
+            one.server,
+            f"{one.turn_p50_ms:.2f}",
+            f"{one.turn_p50_ms - direct[one.depth].turn_p50_ms:+.2f}" if one.depth in direct else "–",
+            f"{one.sibling_p50_ms:.2f}",
+            f"{one.sibling_p99_ms:.2f}",
+            optional(one.statements, ".1f"),
+        )
+        for one in depths
+    ]
+    heads = ("depth", "server", "p50 ms", "over direct", "sibling p50", "sibling p99", "SQL a turn")
+    caption = (
+        "direct and relay are sent the whole history by their client; siblings come over new connections"
+    )
+    whole_rows = [
+        (
+            one.server,
+            f"{one.turns:,}",
+            f"{one.cpu_us:,.0f}",
+            f"{one.database_cpu_us:,.0f}" if one.database_cpu_us else "–",
+        )
+        for one in wholes
+    ]
+    return [
+        table("Chains: one turn of 1 KB, by depth", heads, rows, 2, caption),
+        table(
+            "Chains: CPU a turn over the whole chain", ("server", "turns", "CPU µs", "+ db µs"), whole_rows, 1
+        ),
+    ]
+
+
+def sizes(figures: Sequence[SizeFigures]) -> Table:
+    """Growth of the database."""
+    rows = [
+        (
+            one.server,
+            f"{one.first_turn:,}–{one.last_turn:,}",
+            f"{one.turns:,}",
+            f"{one.bytes_per_turn:,.0f}",
+            f"{one.item_bytes:,.0f}",
+            f"{one.bytes_per_turn / one.item_bytes:.2f}",
+            f"{one.bound_bytes:,.0f}",
+        )
+        for one in figures
+    ]
+    heads = ("server", "turns", "turns measured", "bytes a turn", "new items' JSON", "ratio", "bound")
+    return table("Database bytes a turn, indexes included", heads, rows, 1)
+
+
+def streams(figures: Sequence[StreamFigures], count: int) -> Table:
+    """Many slow streams."""
+    bare = next((one for one in figures if one.server == "relay"), None)
+    rows = [
+        (
+            one.server,
+            f"{one.total_s:.2f}",
+            f"{one.p50_s:.2f}",
+            f"{one.first_byte_p99_ms:,.0f}",
+            f"{one.late_p50_ms:.1f}",
+            f"{one.late_p99_ms:.1f}",
+            f"{one.late_max_ms:.0f}",
+            f"{one.cpu_us:.0f}",
+            ratio(one.cpu_us, bare.cpu_us if bare else None),
+            f"{one.database_cpu_us:.0f}" if one.database_cpu_us else "–",
+            optional(one.pss_mib),
+            optional(one.rss_mib),
+            optional(one.database_pss_mib),
+        )
+        for one in figures
+    ]
+    heads = ["server", "total s", "p50 s", "1st byte p99", "late p50 ms", "p99", "max"]
+    heads += ["CPU µs/event", "x relay", "+ db µs", "PSS MiB", "RSS MiB", "db PSS"]
+    missed = sum(one.missed for one in figures)
+    caption = "late: from the upstream's send to our client's read; memory halfway through"
+    caption += f"; {missed} events could not be timed" if missed else ""
+    return table(f"{count} slow streams at once", heads, rows, 1, caption)
+
+
+def show_targets(console: Console, targets: Sequence[Target]) -> None:
+    """One line a target: reached, not reached, or not measured."""
+    drawn = Table(title="Targets", title_justify="left", box=None, pad_edge=False)
+    for head in ("", "target", "bound", "measured"):
+        drawn.add_column(head)
+    words = {True: "[green]reached[/]", False: "[red]not reached[/]", None: "[yellow]–[/]"}
+    for one in targets:
+        drawn.add_row(words[one.is_reached], one.what, one.bound, one.measured)
+    console.print(drawn)
+    console.print()
+
+
+def sayer() -> Callable[[str], None]:
+    """A function that tells progress on standard error."""
+    console = Console(stderr=True, highlight=False)
+    return lambda line: console.print(line, style="dim", soft_wrap=True)

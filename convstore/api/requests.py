@@ -1,0 +1,119 @@
+"""What surrounds every request: its id, its principal, its log line, its headers."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import Flask, Response, current_app, g, request
+
+from convstore import ids
+from convstore.errors import Forbidden, InvalidRequest
+from convstore.services.deps import Deps
+from convstore.services.keys import Authenticator
+from convstore.services.principal import Principal, Right
+from convstore.telemetry import logs, metrics
+
+View = TypeVar("View", bound=Callable[..., Any])
+_EXTENSION = "convstore"
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    deps: Deps
+    authenticator: Authenticator
+    strict_parameters: bool
+
+
+def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: bool) -> None:
+    """Give the app its dependencies, and every request its id."""
+    app.extensions[_EXTENSION] = _Context(deps, Authenticator(deps), strict_parameters)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes or None
+    app.before_request(_arrived)
+    app.after_request(_answered)
+
+
+def deps() -> Deps:
+    """The dependencies of this process."""
+    return cast(_Context, current_app.extensions[_EXTENSION]).deps
+
+
+def strict_parameters() -> bool:
+    """Whether unknown request members are refused."""
+    return cast(_Context, current_app.extensions[_EXTENSION]).strict_parameters
+
+
+def principal() -> Principal:
+    """Who is asking. Only behind a guard."""
+    return cast(Principal, g.principal)
+
+
+def request_id() -> str:
+    """The id of this request."""
+    return cast(str, g.request_id)
+
+
+def body() -> bytes:
+    """The bytes of the request's body."""
+    if request.content_encoding not in (None, "", "identity"):
+        raise InvalidRequest("Compressed request bodies are not supported. Send the body without Content-Encoding.")
+    return request.get_data(cache=False)
+
+
+def guard(right: Right) -> Callable[[View], View]:
+    """Only for principals with this right."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            context = cast(_Context, current_app.extensions[_EXTENSION])
+            g.principal = context.authenticator.principal(_bearer())
+            if right not in g.principal.rights:
+                raise Forbidden(f"This API key does not have the scope '{right}' that the call needs.")
+            return view(*args, **kwargs)
+
+        guarded.guarded_by = right  # type: ignore[attr-defined]  # a test walks the routes for it
+        return cast(View, guarded)
+
+    return decorate
+
+
+def json(content: bytes, status: int = 200) -> Response:
+    """An answer of JSON that is written already."""
+    return Response(content, status, content_type="application/json")
+
+
+def _bearer() -> str | None:
+    scheme, _, key = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def _arrived() -> None:
+    g.request_id = ids.new(ids.REQUEST)
+    g.started = time.monotonic()
+
+
+def _answered(response: Response) -> Response:
+    elapsed_ms = round((time.monotonic() - g.started) * 1000)
+    headers = response.headers
+    headers["x-request-id"] = g.request_id
+    headers["openai-processing-ms"] = str(elapsed_ms)
+    headers["openai-version"] = "2020-10-01"
+    headers["x-content-type-options"] = "nosniff"
+    rule = request.url_rule
+    route = rule.rule if rule is not None else "unknown"
+    metrics.REQUESTS.labels(route, str(response.status_code)).inc()
+    who = g.get("principal")
+    logs.get().info(
+        "request",
+        request_id=g.request_id,
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        ms=elapsed_ms,
+        project=who.project if who else None,
+        key=who.key_id if who else None,
+        response_id=g.get("response_id"),
+    )
+    return response

@@ -1,0 +1,132 @@
+"""`/v1/responses`: ask, read, list, stream again, delete."""
+
+from typing import Any
+
+from flask import Response, g, request
+from flask_smorest import Blueprint
+from marshmallow import Schema, ValidationError
+
+from convstore.api.errors import envelope
+from convstore.api.requests import body, deps, guard, json, principal, request_id, strict_parameters
+from convstore.domain import jsontext
+from convstore.schemas import problems
+from convstore.schemas.responses import (
+    CountInputTokens,
+    CreateResponse,
+    ListInputItems,
+    Retrieve,
+    count_request,
+    create_request,
+    idempotency_key,
+)
+from convstore.services import relay, responses, tokens
+from convstore.services.principal import Right
+from convstore.services.relay import Whole
+from convstore.services.responses import Page
+from convstore.services.streaming import Streamed
+
+blueprint = Blueprint("responses", __name__, url_prefix="/v1/responses", description="Ask models; read what was said.")
+
+EVENT_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": CreateResponse}}})
+@blueprint.response(200, description="A response; with stream=true its events (text/event-stream).")
+@guard(Right.WRITE)
+def create() -> Response:
+    """Ask a model, and keep the question and the answer."""
+    content = body()
+    asked = create_request(content, strict=strict_parameters())
+    key = idempotency_key(request.headers.get("Idempotency-Key"))
+    answer = relay.create(deps(), principal(), asked, relay.call_of(request_id(), key, content))
+    g.response_id = answer.response_id
+    return json(answer.body) if isinstance(answer, Whole) else _events(answer)
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.response(426, description="WebSocket mode is not available; use server-sent events.")
+@guard(Right.READ)
+def upgrade() -> Response:
+    """Refuse the WebSocket mode, so that clients fall back to server-sent events."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        response = envelope(426, "WebSocket mode is not available. Use stream=true.", "invalid_request_error")
+        response.headers["Upgrade"] = "HTTP/1.1"
+        return response
+    return envelope(405, "Not allowed to GET on /v1/responses.", "invalid_request_error", code="method_not_supported")
+
+
+@blueprint.route("/<response_id>", methods=["GET"])
+@blueprint.doc(parameters=[{"in": "query", "schema": Retrieve}])
+@blueprint.response(200, description="The response; with stream=true its events.")
+@guard(Right.READ)
+def get(response_id: str) -> Response:
+    """Return one stored response, or its events again."""
+    asked = _query(Retrieve)
+    g.response_id = response_id
+    if asked.get("stream"):
+        after = asked.get("starting_after")
+        return _events(responses.stream(deps(), principal(), response_id, -1 if after is None else after))
+    return json(responses.get(deps(), principal(), response_id))
+
+
+@blueprint.route("/<response_id>", methods=["DELETE"])
+@blueprint.response(200, description="Deleted.")
+@guard(Right.WRITE)
+def delete(response_id: str) -> Response:
+    """Hide a response: it is found no more, what continues it keeps its history."""
+    responses.delete(deps(), principal(), response_id)
+    return json(jsontext.dumps({"id": response_id, "object": "response", "deleted": True}))
+
+
+@blueprint.route("/<response_id>/cancel", methods=["POST"])
+@blueprint.response(400, description="Only background responses can be cancelled.")
+@guard(Right.WRITE)
+def cancel(response_id: str) -> Response:
+    """Cancel a background response."""
+    responses.cancel(deps(), principal(), response_id)
+    raise AssertionError("unreachable: cancel always raises until there are background responses")
+
+
+@blueprint.route("/<response_id>/input_items", methods=["GET"])
+@blueprint.doc(parameters=[{"in": "query", "schema": ListInputItems}])
+@blueprint.response(200, description="A page of items.")
+@guard(Right.READ)
+def input_items(response_id: str) -> Response:
+    """List the items that stood in front of the model: the thread's, then the request's own."""
+    asked = _query(ListInputItems)
+    page = Page(asked.get("limit", 20), asked.get("order", "desc"), asked.get("after"), asked.get("before"))
+    listing = responses.input_items(deps(), principal(), response_id, page, own=asked.get("scope") == "own")
+    tail = {
+        "first_id": listing.items[0][0] if listing.items else None,
+        "last_id": listing.items[-1][0] if listing.items else None,
+        "has_more": listing.has_more,
+    }
+    data = b",".join(item for _, item in listing.items)
+    return json(b'{"object":"list","data":[' + data + b"]," + jsontext.dumps(tail)[1:])
+
+
+@blueprint.route("/input_tokens", methods=["POST"])
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": CountInputTokens}}})
+@blueprint.response(200, description="The number of input tokens.")
+@guard(Right.WRITE)
+def input_tokens() -> Response:
+    """Count the tokens a request would put in front of the model, without asking it."""
+    counted = tokens.count(deps(), principal(), count_request(body()))
+    response = json(jsontext.dumps({"object": "response.input_tokens", "input_tokens": counted.tokens}))
+    response.headers["x-convstore-estimated"] = str(counted.estimated).lower()
+    return response
+
+
+def _events(stream: Streamed) -> Response:
+    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=EVENT_HEADERS)  # type: ignore[arg-type]
+
+
+def _query(schema: type[Schema]) -> dict[str, Any]:
+    """The query parameters of a schema; others are ignored, as the API does. Raises InvalidRequest."""
+    known = schema()
+    given = {name: value for name, value in request.args.items() if name in known.fields}
+    try:
+        return dict(known.load(given))
+    except ValidationError as error:
+        raise problems.first(error) from error

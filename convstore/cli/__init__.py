@@ -1,0 +1,34 @@
+"""The command line: one module per noun, each a click command or group."""
+
+import sys
+
+import click
+
+from convstore import __version__
+from convstore.cli.db import db
+from convstore.cli.demo import demo, model
+from convstore.cli.keys import keys
+from convstore.cli.serve import serve
+from convstore.errors import ConvstoreError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="convstore")
+@click.option("--config", envvar="CONVSTORE_CONFIG", type=click.Path(dir_okay=False), help="A TOML file of settings.")
+@click.pass_context
+def cli(context: click.Context, config: str | None) -> None:
+    """A gateway that remembers: the OpenAI Responses API over SQL, in front of any model provider."""
+    context.obj = config
+
+
+for command in (serve, db, keys, demo, model):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line. Errors on purpose are one line and exit code 1."""
+    try:
+        cli(prog_name="convstore")
+    except ConvstoreError as error:
+        click.echo(f"convstore: {error.message}", err=True)
+        sys.exit(1)

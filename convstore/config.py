@@ -1,0 +1,201 @@
+"""Settings: what can be set, in which unit, and why the default is what it is.
+
+From environment variables `CONVSTORE_*`, or from a TOML file (`--config`, or CONVSTORE_CONFIG) with the same names in
+lower case and without the prefix; the environment wins. Several upstreams need the file, one table each:
+
+    [[upstreams]]
+    name = "gateway"
+    url = "https://gateway.example/v1"
+    key_env = "GATEWAY_KEY"          # or key = "…"
+    dialect = "responses"            # responses | responses-stateful | chat
+    models = ["gpt-5.4*", "deepseek-*"]
+
+This is the only module that reads the environment.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from environs import Env, EnvError
+
+from convstore.errors import Misconfigured
+
+DIALECTS = ("responses", "responses-stateful", "chat")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class UpstreamSettings:
+    """One provider endpoint. Times in seconds."""
+
+    name: str
+    url: str
+    key: str = field(default="", repr=False)
+    dialect: str = "responses"
+    # Patterns with * of the model names to send here; none means every model no other upstream names.
+    models: tuple[str, ...] = ()
+    # Model names to send under another name: {"fast": "gpt-5.4-mini"}.
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Tokens; None asks the price library, which knows the windows of public models.
+    context_window: int | None = None
+    connect_timeout_s: float = 10.0
+    # Between two reads: reasoning models can be silent for minutes.
+    read_timeout_s: float = 300.0
+    total_timeout_s: float = 3600.0
+    # Attempts after the first, and only where the upstream cannot have begun to answer.
+    retries: int = 2
+    # A longer Retry-After is passed on to the client instead of waited for.
+    retry_wait_max_s: float = 10.0
+    # Failures in a row before the upstream is left alone, and for how long.
+    breaker_failures: int = 10
+    breaker_pause_s: float = 15.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. docs/settings.md has the same list for operators."""
+
+    database_url: str = "sqlite:///convstore.db"
+    # FULL survives a power cut to the last commit; NORMAL survives every crash of the process and costs half.
+    sqlite_synchronous: str = "NORMAL"
+    database_pool: int = 10
+    # How long a write waits for the database before the client hears 503.
+    database_busy_s: float = 5.0
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    # Streams one worker holds at once.
+    connections: int = 4000
+    # How long running calls may go on after a stop was asked for.
+    graceful_s: int = 600
+    auth: str = "keys"
+    # How long a key that was looked up is believed: a revoked key works at most this much longer.
+    key_cache_s: float = 0.5
+    # 0: unlimited. Counted on the wire, before parsing.
+    max_body_bytes: int = 32 * 1024 * 1024
+    # What becomes of the upstream's call when the client hangs up: finish (and record) or cancel.
+    on_disconnect: str = "finish"
+    # Reject unknown request members, as OpenAI does, instead of passing them on.
+    strict_parameters: bool = False
+    idempotency_wait_s: float = 60.0
+    log_level: str = "info"
+    log_format: str = "json"
+    upstreams: tuple[UpstreamSettings, ...] = ()
+
+
+def load(path: str | None = None) -> Settings:
+    """The settings of this process. Raises Misconfigured with one line that names the setting."""
+    path = path or os.environ.get("CONVSTORE_CONFIG")
+    file = _file(path) if path else {}
+    unknown = set(file) - set(_KINDS) - {"upstreams"}
+    if unknown:
+        raise Misconfigured(f"{path}: unknown setting {sorted(unknown)[0]!r}")
+    values = {name: _read(name, kind, file) for name, kind in _KINDS.items()}
+    given = {name: value for name, value in values.items() if value is not None}
+    settings = Settings(**given, upstreams=_upstreams(file))
+    _check(settings)
+    return settings
+
+
+_KINDS: dict[str, type] = {
+    name: annotation for name, annotation in Settings.__annotations__.items() if name != "upstreams"
+}
+
+
+def _file(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Misconfigured(f"CONVSTORE_CONFIG: cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"CONVSTORE_CONFIG: {path} is not TOML: {error}") from error
+
+
+def _read(name: str, kind: type, file: Mapping[str, Any]) -> Any:
+    variable = f"CONVSTORE_{name.upper()}"
+    if os.environ.get(variable):
+        return _parsed(variable, kind)
+    if name not in file:
+        return None
+    value = file[name]
+    if kind is float and isinstance(value, int):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise Misconfigured(f"{name}: expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _parsed(variable: str, kind: type) -> Any:
+    env = Env()
+    readers: dict[type, Callable[[str], Any]] = {str: env.str, int: env.int, float: env.float, bool: env.bool}
+    try:
+        return readers[kind](variable)
+    except EnvError as error:
+        raise Misconfigured(f"{variable}: expected {kind.__name__}, got {os.environ[variable]!r}") from error
+
+
+def _upstreams(file: Mapping[str, Any]) -> tuple[UpstreamSettings, ...]:
+    tables = file.get("upstreams", [])
+    if not isinstance(tables, list):
+        raise Misconfigured("upstreams: expected [[upstreams]] tables")
+    listed = [_upstream(number, table) for number, table in enumerate(tables)]
+    url = os.environ.get("CONVSTORE_UPSTREAM_URL") or (os.environ.get("OPENAI_BASE_URL") if not listed else None)
+    if url:
+        key = os.environ.get("CONVSTORE_UPSTREAM_KEY") or os.environ.get("OPENAI_API_KEY") or ""
+        dialect = os.environ.get("CONVSTORE_UPSTREAM_DIALECT", "responses")
+        listed.append(UpstreamSettings(name="default", url=url.rstrip("/"), key=key.strip(), dialect=dialect))
+    names = [upstream.name for upstream in listed]
+    if len(set(names)) < len(names):
+        raise Misconfigured("upstreams: two have the same name")
+    return tuple(listed)
+
+
+def _upstream(number: int, table: Mapping[str, Any]) -> UpstreamSettings:
+    where = f"upstreams[{number}]"
+    values = dict(table)
+    variable = values.pop("key_env", None)
+    if variable is not None:
+        if not os.environ.get(str(variable)):
+            raise Misconfigured(f"{where}.key_env: the environment variable {variable} is not set")
+        values["key"] = os.environ[str(variable)].strip()
+    unknown = set(values) - set(UpstreamSettings.__dataclass_fields__)
+    if unknown:
+        raise Misconfigured(f"{where}: unknown setting {sorted(unknown)[0]!r}")
+    for name in ("name", "url"):
+        if not isinstance(values.get(name), str) or not values[name]:
+            raise Misconfigured(f"{where}.{name}: required")
+    values["url"] = values["url"].rstrip("/")
+    if "models" in values:
+        values["models"] = tuple(values["models"])
+    return UpstreamSettings(**values)
+
+
+def _check(settings: Settings) -> None:
+    _one_of("CONVSTORE_AUTH", settings.auth, ("keys", "off"))
+    _one_of("CONVSTORE_ON_DISCONNECT", settings.on_disconnect, ("finish", "cancel"))
+    _one_of("CONVSTORE_SQLITE_SYNCHRONOUS", settings.sqlite_synchronous, ("NORMAL", "FULL"))
+    _one_of("CONVSTORE_LOG_FORMAT", settings.log_format, ("json", "console"))
+    _one_of("CONVSTORE_LOG_LEVEL", settings.log_level, ("debug", "info", "warning", "error"))
+    if settings.auth == "off" and settings.host not in LOOPBACK:
+        raise Misconfigured(f"CONVSTORE_AUTH: off is refused on {settings.host}; it needs a loopback CONVSTORE_HOST")
+    for name, least in (("port", 0), ("workers", 1), ("connections", 1), ("database_pool", 1), ("graceful_s", 0)):
+        if getattr(settings, name) < least:
+            raise Misconfigured(f"CONVSTORE_{name.upper()}: must be at least {least}")
+    for upstream in settings.upstreams:
+        _one_of(f"the dialect of upstream {upstream.name!r}", upstream.dialect, DIALECTS)
+        parts = urlsplit(upstream.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misconfigured(f"the url of upstream {upstream.name!r} is not an http(s) URL")
+        if not upstream.key.isascii() or any(c in upstream.key for c in "\r\n"):
+            raise Misconfigured(f"the key of upstream {upstream.name!r} has characters no header can carry")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise Misconfigured(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,1 @@
+"""What a conversation is: items, usage, responses, streams. Pure functions and values, no I/O."""

@@ -1,0 +1,111 @@
+"""The context: the items the model is shown, and the rules they keep.
+
+The thread's inputs and outputs, oldest first, then the request's own items. Every tool call has its output before
+the model speaks again; no item stands twice; what another upstream sealed is left out.
+Source: docs/api.md, conversation state.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from convstore.domain.items import CALLS, OUTPUTS, SEALED, Item
+from convstore.errors import CallWithoutOutput, DuplicateItem, OutputWithoutCall
+
+
+class ContextItem(NamedTuple):
+    """An item of the thread, as the next request needs it. body has no id; depth is its exchange's."""
+
+    depth: int
+    output: bool
+    type: str
+    item_id: str | None
+    call_id: str | None
+    sealed_by: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What goes upstream: bodies in order. dropped: how many items of the thread were left out."""
+
+    bodies: tuple[bytes, ...]
+    dropped: int = 0
+
+
+def check(history: Sequence[ContextItem], items: Sequence[Item]) -> None:
+    """Raises DuplicateItem, CallWithoutOutput or OutputWithoutCall when the model could not be shown this.
+
+    What the parent itself was shown had been checked, so only the calls it ended with can be open: the cost is
+    that of the new items, unless one of them answers an older call.
+    """
+    _no_item_twice(history, items)
+    open_calls = _open_calls(history)
+    for item in items:
+        call_id = item.call_id
+        if call_id is None:
+            continue
+        if item.type in CALLS:
+            open_calls[call_id] = item.type
+        elif item.type in OUTPUTS and open_calls.pop(call_id, None) is None and not _called(history, items, call_id):
+            raise OutputWithoutCall(call_id)
+    for call_id in open_calls:
+        raise CallWithoutOutput(call_id)
+
+
+def shown(history: Sequence[ContextItem], items: Sequence[Item], upstream: str) -> Shown:
+    """What the model is shown of a thread and a request's own items."""
+    start = 0
+    kinds = {item.type for item in history}
+    if "compaction" in kinds:
+        # It stands for everything before it.
+        start = max(n for n, item in enumerate(history) if item.type == "compaction")
+    kept = history[start:]
+    if kinds.intersection(SEALED):
+        kept = [item for item in kept if item.sealed_by in (None, upstream)]
+    bodies = [item.body for item in kept]
+    return Shown((*bodies, *(item.body for item in items)), len(history) - len(kept))
+
+
+def turns(history: Sequence[ContextItem]) -> list[list[ContextItem]]:
+    """The thread cut where it may be cut: each piece starts with an exchange that answers no earlier call."""
+    pieces: list[list[ContextItem]] = []
+    depth = -1
+    for item in history:
+        starts = item.depth != depth
+        depth = item.depth
+        if starts and item.type not in OUTPUTS or not pieces:
+            pieces.append([])
+        pieces[-1].append(item)
+    return pieces
+
+
+def _open_calls(history: Sequence[ContextItem]) -> dict[str, str]:
+    """The calls that the parent ended with, by id."""
+    found: dict[str, str] = {}
+    tip = history[-1].depth if history else 0
+    for item in reversed(history):
+        if item.depth != tip or not item.output:
+            break
+        if item.type in CALLS and item.call_id:
+            found[item.call_id] = item.type
+    return dict(reversed(found.items()))
+
+
+def _called(history: Sequence[ContextItem], items: Sequence[Item], call_id: str) -> bool:
+    thread = any(item.call_id == call_id and item.type in CALLS for item in history)
+    return thread or any(item.call_id == call_id and item.type in CALLS for item in items)
+
+
+def _no_item_twice(history: Sequence[ContextItem], items: Sequence[Item]) -> None:
+    seen: set[str] = set()
+    for item in items:
+        if item.item_id is None:
+            continue
+        if item.item_id in seen:
+            raise DuplicateItem(item.item_id)
+        seen.add(item.item_id)
+    if seen:
+        for known in history:
+            if not known.output and known.item_id in seen:
+                raise DuplicateItem(str(known.item_id))

@@ -1,0 +1,205 @@
+"""JSON with its text kept.
+
+What a client or an upstream sent is stored and passed on as the exact text that came. So bodies are not only
+parsed: each member of an object (and each element of an array) is returned with the slice of text it stood in, in
+the same single pass. The parser is the standard library's: it keeps integers of any size.
+
+Limits: NaN, Infinity and numbers beyond a double are refused, as is nesting deeper than the interpreter's stack.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any
+
+import orjson
+
+SPACE = re.compile(r"[ \t\n\r]*")
+SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
+
+
+class NotJson(ValueError):
+    """The text is not JSON, or JSON this service does not take. `member` names where, when that is known."""
+
+    def __init__(self, reason: str, member: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.member = member
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A parsed value and the exact text it came from; `elements` when it is an array that was split."""
+
+    value: Any
+    text: str
+    elements: "tuple[Raw, ...] | None" = None
+
+
+def _constant(name: str) -> Any:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise NotJson("a number is out of range")
+    return number
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+    parse_constant=_constant, parse_float=_float
+).scan_once  # type: ignore[attr-defined]
+
+
+def decode(body: bytes) -> str:
+    """The body as text. Raises NotJson when it is not UTF-8."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not valid UTF-8 (byte {error.start})") from error
+
+
+def members(text: str, split: Iterable[str] = ()) -> dict[str, Raw]:
+    """The members of the object *text*, each with its own text; arrays named in *split* by element.
+
+    One pass over the text. Of a repeated key the last one counts. Raises NotJson.
+    """
+    end = _space(text, 0)
+    if text[end : end + 1] != "{":
+        raise NotJson("expected a JSON object")
+    found: dict[str, Raw] = {}
+    at = _space(text, end + 1)
+    if text[at : at + 1] == "}":
+        return _ended(text, at + 1, found)
+    while True:
+        if text[at : at + 1] != '"':
+            raise NotJson(f"expected a member name at character {at}")
+        key, at = _guarded(scanstring, text, at + 1, None)
+        at = _space(text, at)
+        if text[at : at + 1] != ":":
+            raise NotJson(f"expected ':' at character {at}", key)
+        at = _space(text, at + 1)
+        found[key], at = _array(text, at, key) if key in split and text[at : at + 1] == "[" else _value(text, at, key)
+        at = _space(text, at)
+        mark = text[at : at + 1]
+        if mark == "}":
+            return _ended(text, at + 1, found)
+        if mark != ",":
+            raise NotJson(f"expected ',' or '}}' at character {at}", key)
+        at = _space(text, at + 1)
+
+
+def elements(text: str) -> tuple[Raw, ...]:
+    """The elements of the array *text*, each with its own text. Raises NotJson."""
+    start = _space(text, 0)
+    if text[start : start + 1] != "[":
+        raise NotJson("expected a JSON array")
+    raw, end = _array(text, start, None)
+    _ended(text, end, {})
+    return raw.elements or ()
+
+
+def _array(text: str, start: int, member: str | None) -> tuple[Raw, int]:
+    parts: list[Raw] = []
+    at = _space(text, start + 1)
+    if text[at : at + 1] == "]":
+        return Raw([], text[start : at + 1], ()), at + 1
+    while True:
+        part, at = _value(text, at, member)
+        parts.append(part)
+        at = _space(text, at)
+        mark = text[at : at + 1]
+        if mark == "]":
+            return Raw([part.value for part in parts], text[start : at + 1], tuple(parts)), at + 1
+        if mark != ",":
+            raise NotJson(f"expected ',' or ']' at character {at}", member)
+        at = _space(text, at + 1)
+
+
+def _value(text: str, at: int, member: str | None) -> tuple[Raw, int]:
+    value, end = _guarded(_scan, text, at, member)
+    return Raw(value, text[at:end]), end
+
+
+def _guarded(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, member: str | None) -> tuple[Any, int]:
+    try:
+        return scan(text, at)
+    except StopIteration as stop:
+        raise NotJson(f"expected a value at character {stop.value}", member) from None
+    except RecursionError:
+        raise NotJson("the value is nested too deeply", member) from None
+    except NotJson as error:
+        raise NotJson(error.reason, member) from None
+    except ValueError as error:
+        # JSONDecodeError, or an integer of more digits than Python converts.
+        raise NotJson(str(error), member) from None
+
+
+def _space(text: str, at: int) -> int:
+    if text[at : at + 1] not in " \t\n\r":  # also true at the end, where match() gives `at` back
+        return at
+    found = SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _ended(text: str, at: int, found: dict[str, Raw]) -> dict[str, Raw]:
+    if _space(text, at) != len(text):
+        raise NotJson(f"unexpected text after the end of the value at character {at}")
+    return found
+
+
+def unstorable(text: str) -> str | None:
+    """What in this JSON text no database column or UTF-8 encoder takes: a NUL character, or half a surrogate pair."""
+    if not SUSPECT.search(text):
+        return None
+    high_at = -1  # where the escape after an unpaired high surrogate must begin
+    for escape in ESCAPE.finditer(text):
+        unit = int(escape[1], 16) if escape[1] else -1
+        if unit == 0:
+            return "a NUL character (\\u0000)"
+        is_low = 0xDC00 <= unit <= 0xDFFF
+        if is_low != (high_at == escape.start()) or (high_at >= 0 and not is_low):
+            return "a lone surrogate"
+        high_at = escape.end() if 0xD800 <= unit <= 0xDBFF else -1
+    return "a lone surrogate" if high_at >= 0 else None
+
+
+def without(text: str, name: str) -> str:
+    """The object *text* without its member *name*; everything else as it stands."""
+    if text.startswith('{"' + name + '":"'):
+        end = text.find('"', len(name) + 5)
+        if text[end - 1] != "\\" and text[end + 1 : end + 2] == ",":
+            return "{" + text[end + 2 :]
+    return join({key: raw.text for key, raw in members(text).items() if key != name})
+
+
+def join(texts: Mapping[str, str]) -> str:
+    """An object of members that are JSON texts already."""
+    return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{text}" for key, text in texts.items()) + "}"
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON. The fast encoder first; the standard library's for what that one refuses."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # An integer over 64 bits, or a lone surrogate: escaped, it is plain ASCII.
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def loads(text: str | bytes) -> Any:
+    """A value of ours or of an upstream's, integers of any size intact. Raises NotJson."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(str(error)) from error
+
+
+def digest(text: bytes) -> bytes:
+    """16 bytes that stand for *text*."""
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -1,0 +1,248 @@
+"""A response stream on its way through: numbered, under our ids, remembered.
+
+An upstream's events go in as they came off the wire, and come out as the bytes our client gets. Most events are
+deltas, and those pass on as bytes: each is looked at once, its item id replaced, never decoded. The few that carry
+whole objects (lifecycle, items, parts) are read, completed and written again. Everything that went out is kept, so
+that what had arrived of a stream that was cut is not lost: `partial()` folds it.
+
+`reply` is set once the upstream has said its last word; nothing is passed on after it. What the terminal event
+says is for the caller to write (`finish`), because the answer must be on disk before the client sees it.
+Source: docs/api.md, streaming events.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from convstore import ids
+from convstore.domain import events, items, jsontext, reply, sse
+from convstore.domain.fold import Fold
+from convstore.domain.items import Item
+from convstore.domain.jsontext import NotJson
+from convstore.domain.reply import Reply
+
+TERMINAL = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed"}
+_TERMINAL_OF = {status: kind for kind, status in TERMINAL.items()}
+LIFECYCLE = frozenset({"response.created", "response.in_progress", "response.queued"})
+
+# `type` and `sequence_number` first, as OpenAI and most others write them; any other order takes the long way.
+_PLAIN = re.compile(
+    rb'event: (response\.[a-z_.]+\.(?:delta|done))\ndata: \{"type":"\1","sequence_number":(\d+),'
+    rb'(?:"output_index":\d+,|"(?:content|summary)_index":\d+,)*"item_id":"([^"\\]{1,255})"'
+)
+# How many events are kept as bytes before they are folded: a long answer then costs its text, not its events.
+KEPT = 512
+
+
+class StreamError(NotJson):
+    """An upstream event that is no event of the API."""
+
+
+class ResponseStream:
+    """One stream. Not thread-safe.
+
+    lifecycle(status) is the JSON of our response at that moment, without output.
+    offset: the number of the request's own items; output item n stands at position offset + n of the exchange.
+    """
+
+    def __init__(self, exchange_id: str, offset: int, lifecycle: Callable[[str], bytes]) -> None:
+        self.reply: Reply | None = None
+        self.upstream: dict[str, Any] = {}
+        self.sequence_number = 0
+        self._exchange_id = exchange_id
+        self._offset = offset
+        self._lifecycle = lifecycle
+        self._our_ids: dict[bytes, bytes] = {}
+        self._announced: dict[int, str] = {}
+        self._done: dict[int, Item] = {}
+        self._kept: list[bytes] = []
+        self._unsaved: list[bytes] = []
+        self._fold = Fold()
+
+    def begin(self) -> bytes:
+        """`response.created` and `response.in_progress`: sent once, on the upstream's first sign of life."""
+        body = self._lifecycle("in_progress")
+        return self._lifecycle_event("response.created", body) + self._lifecycle_event("response.in_progress", body)
+
+    @property
+    def begun(self) -> bool:
+        return self.sequence_number > 0
+
+    def feed(self, block: bytes) -> bytes:
+        """What the client gets for one event block of a `responses` upstream. Raises StreamError."""
+        plain = _PLAIN.match(block)
+        if plain and self.begun and int(plain[2]) == self.sequence_number:
+            ours = self._our_ids.get(plain[3])
+            # A part may lack its annotations; every other delta and end is complete as it is.
+            if ours is not None and (b"content_part." not in plain[1] or b'"annotations"' in block):
+                start, end = plain.span(3)
+                return self._keep(block[:start] + ours + block[end:] + b"\n\n")
+        data = sse.data_of(block)
+        if not data or data == b"[DONE]":
+            return b""
+        return self.push(self._read(data))
+
+    def push(self, event: Mapping[str, Any]) -> bytes:
+        """What the client gets for one event that is an object already. Its own number, if any, is ignored."""
+        kind = event["type"]
+        if self.reply is not None:
+            return b""
+        if kind == "error" or kind == "response.failed":
+            # Nothing may have been sent yet: then the caller can still answer with a plain error.
+            self._terminate(kind, event)
+            return b""
+        out = b"" if self.begun else self.begin()
+        if kind in LIFECYCLE:
+            self.upstream.update(_envelope(event))
+            return out
+        if kind in TERMINAL:
+            self._terminate(kind, event)
+            return out + self._unannounced()
+        return out + self._keep(self._numbered(self._ours(dict(event))))
+
+    def finish(self, response: bytes, status: str) -> bytes:
+        """The terminal event, with our response as it now stands in the store."""
+        begin = b"" if self.begun else self.begin()
+        return begin + self._lifecycle_event(_TERMINAL_OF.get(status, "response.failed"), response)
+
+    def error(self, code: str, message: str) -> bytes:
+        """The terminal event of a stream that broke: the response itself stays incomplete."""
+        return self._numbered({"type": "error", "code": code, "message": message, "param": None})
+
+    def partial(self) -> list[Item]:
+        """The output items of what has gone out so far."""
+        self._fold_kept()
+        return [items.of_object(item) for item in self._fold.output]
+
+    def answer(self) -> list[Item]:
+        """The output items of the finished stream: the terminal event's, or those announced as done if it has fewer."""
+        if self.reply is None:
+            return self.partial()
+        if len(self.reply.output) >= len(self._done):
+            return list(self.reply.output)
+        return [item for _, item in sorted(self._done.items())]
+
+    def take_unsaved(self) -> list[bytes]:
+        """The events that went out since the last call. May be called from another thread than `feed`."""
+        taken, self._unsaved = self._unsaved, []
+        return taken
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> Mapping[str, Any]:
+        try:
+            members = jsontext.members(jsontext.decode(data))
+        except NotJson as error:
+            raise StreamError(f"an event is not JSON: {error.reason}") from error
+        kind = members.get("type")
+        if kind is None or not isinstance(kind.value, str):
+            if "error" in members:
+                return {"type": "error", "error": members["error"].value}
+            raise StreamError("an event has no type")
+        event = {name: raw.value for name, raw in members.items()}
+        if kind.value in TERMINAL and isinstance(event.get("response"), dict):
+            # The text is kept: stored items are the exact JSON that came.
+            event["_reply"] = reply.of_text(members["response"].text)
+        if kind.value == "response.output_item.done" and isinstance(event.get("item"), dict):
+            event["_item"] = items.of_output(members["item"])
+        return event
+
+    def _terminate(self, kind: str, event: Mapping[str, Any]) -> None:
+        if kind == "error":
+            self.reply = Reply("failed", tuple(self.partial()), {**self.upstream, "error": _error(event)})
+            return
+        said = event.get("_reply")
+        if said is None:
+            response = event.get("response")
+            said = reply.of_object(response if isinstance(response, Mapping) else {})
+        self.reply = Reply(TERMINAL[kind], said.output, {**self.upstream, **said.envelope})
+        if TERMINAL[kind] != "completed" and len(said.output) < len(self._announced):
+            # A failed response often comes with an empty output, whatever was sent before.
+            self.reply = Reply(TERMINAL[kind], tuple(self.partial()), self.reply.envelope)
+
+    def _unannounced(self) -> bytes:
+        """The events of items that only the terminal event told of: clients build their state from events."""
+        output = self.reply.output if self.reply else ()
+        shown = [jsontext.loads(item.shown(item.item_id or f"item_{n}")) for n, item in enumerate(output)]
+        made = [event for event in events.of_output(shown) if event["output_index"] not in self._done]
+        late = {event["output_index"] for event in made} - set(self._announced)
+        return b"".join(
+            self._keep(self._numbered(self._ours(event))) for event in made if event["output_index"] in late
+        )
+
+    def _ours(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The event under our ids, its objects completed."""
+        done = event.pop("_item", None)
+        index = event.get("output_index")
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 100_000:
+            index = max(self._announced, default=0)
+        item = event.get("item")
+        if isinstance(item, Mapping):
+            event["output_index"] = index
+            event["item"] = self._our_item(item, index)
+            if event["type"] == "response.output_item.done":
+                self._done[index] = done or items.of_object(item)
+        elif "item_id" in event:
+            theirs = str(event["item_id"]).encode("utf-8", "replace")
+            ours = self._our_ids.get(theirs)
+            event["item_id"] = ours.decode() if ours else self._announced.get(index, event["item_id"])
+            event["output_index"] = index
+        if isinstance(event.get("part"), Mapping):
+            event["part"] = items.filled_part(event["part"])
+        return event
+
+    def _our_item(self, item: Mapping[str, Any], index: int) -> dict[str, Any]:
+        kind = str(item.get("type") or "message")
+        if index not in self._announced:
+            self._announced[index] = ids.item(kind, self._exchange_id, self._offset + index)
+        if isinstance(item.get("id"), str):
+            self._our_ids[item["id"].encode("utf-8", "replace")] = self._announced[index].encode()
+        return {**items.filled_out(item), "id": self._announced[index]}
+
+    def _numbered(self, event: Mapping[str, Any]) -> bytes:
+        body = {"type": event["type"], "sequence_number": self.sequence_number}
+        body.update((key, value) for key, value in event.items() if key not in body)
+        return sse.encode(body)
+
+    def _lifecycle_event(self, kind: str, response: bytes) -> bytes:
+        number = self.sequence_number
+        self.sequence_number += 1
+        head = f'event: {kind}\ndata: {{"type":"{kind}","sequence_number":{number},"response":'
+        return b"".join((head.encode(), response, b"}\n\n"))
+
+    def _keep(self, block: bytes) -> bytes:
+        self.sequence_number += 1
+        self._kept.append(block)
+        self._unsaved.append(block)
+        if len(self._kept) >= KEPT:
+            self._fold_kept()
+        return block
+
+    def _fold_kept(self) -> None:
+        fold(self._kept, into=self._fold)
+        self._kept.clear()
+
+
+def fold(blocks: Iterable[bytes], into: Fold | None = None) -> Fold:
+    """The output of a stream from the bytes of its events."""
+    folded = into or Fold()
+    for block in blocks:
+        folded.add(jsontext.loads(sse.data_of(block)))
+    return folded
+
+
+def of_response(stream: ResponseStream, said: Reply) -> bytes:
+    """Everything but the terminal event, for an upstream that answered a streamed request with plain JSON."""
+    kind = _TERMINAL_OF.get(said.status, "response.failed")
+    return stream.push({"type": kind, "response": said.envelope, "_reply": said})
+
+
+def _envelope(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    response = event.get("response")
+    return {k: v for k, v in response.items() if k != "output"} if isinstance(response, Mapping) else {}
+
+
+def _error(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    nested = event.get("error")
+    source = nested if isinstance(nested, Mapping) else event
+    return {"code": source.get("code") or "server_error", "message": str(source.get("message") or "upstream error")}

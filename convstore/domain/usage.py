@@ -1,0 +1,92 @@
+"""Token usage, whatever the upstream calls it.
+
+Three shapes are in the wild: the Responses API's own (input_tokens …), Chat Completions' (prompt_tokens …), which
+some Responses gateways send too, and DeepSeek's cache fields beside the latter. All become one.
+Source: docs/api.md, usage.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST = 2**62  # fits every integer column with room for sums; a bigger figure is a provider's mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one exchange. `input` includes `cached`; `output` includes `reasoning`."""
+
+    input: int
+    cached: int
+    cache_write: int
+    output: int
+    reasoning: int
+    total: int
+
+    def as_api(self) -> dict[str, Any]:
+        """The shape of the Responses API, complete: clients fail on missing keys."""
+        return {
+            "input_tokens": self.input,
+            "input_tokens_details": {"cached_tokens": self.cached, "cache_write_tokens": self.cache_write},
+            "output_tokens": self.output,
+            "output_tokens_details": {"reasoning_tokens": self.reasoning},
+            "total_tokens": self.total,
+        }
+
+
+def normalise(reported: Any) -> Usage | None:
+    """One shape for every upstream's figures; None when they hold no token counts at all."""
+    if not isinstance(reported, Mapping):
+        return None
+    input_tokens = _count(reported, "input_tokens", "prompt_tokens")
+    output_tokens = _count(reported, "output_tokens", "completion_tokens")
+    if input_tokens is None and output_tokens is None:
+        return None
+    into = _details(reported, "input_tokens_details", "prompt_tokens_details")
+    out = _details(reported, "output_tokens_details", "completion_tokens_details")
+    cached = _count(into, "cached_tokens")
+    if cached is None:
+        cached = _count(reported, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+    written = _count(into, "cache_write_tokens", "cache_creation_tokens")
+    if written is None:
+        written = _count(reported, "cache_creation_input_tokens")
+    total = _count(reported, "total_tokens")
+    return Usage(
+        input=input_tokens or 0,
+        cached=cached or 0,
+        cache_write=written or 0,
+        output=output_tokens or 0,
+        reasoning=_count(out, "reasoning_tokens") or 0,
+        total=total if total is not None else (input_tokens or 0) + (output_tokens or 0),
+    )
+
+
+def of_columns(*counts: int | None) -> Usage | None:
+    """The Usage kept in six columns, in the order of the fields; None when nothing was reported."""
+    if counts[0] is None:
+        return None
+    return Usage(*(count or 0 for count in counts))
+
+
+def columns(usage: Usage | None) -> tuple[int | None, ...]:
+    """The six columns of a Usage."""
+    if usage is None:
+        return (None,) * 6
+    return usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.total
+
+
+def _details(reported: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        if isinstance(reported.get(name), Mapping):
+            return reported[name]  # type: ignore[no-any-return]
+    return {}
+
+
+def _count(reported: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = reported.get(name)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # some gateways count in floats
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST:
+            return value
+    return None

@@ -1,0 +1,257 @@
+"""The errors convstore raises on purpose, as one tree.
+
+An error's docstring is its message when no better one is given, and its class is its contract: callers catch
+classes, never texts. There is no HTTP here; `api/errors.py` maps the classes to statuses. Bodies and keys stay
+out of messages.
+
+    ConvstoreError
+    ├── Misconfigured                 the service cannot start like this
+    ├── InvalidRequest                the caller must change the request
+    │   ├── PreviousResponseNotFound, ParentUnfinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
+    │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong
+    │   └── BodyTooLarge
+    ├── Unauthenticated, Forbidden
+    ├── NotFound                      absent, deleted and somebody else's are the same
+    ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress
+    ├── StorageUnavailable, SchemaOutdated
+    └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
+                                      UpstreamCut, UpstreamBusy
+"""
+
+import inspect
+
+
+class ConvstoreError(Exception):
+    """Something went wrong."""
+
+    code: str | None = None
+    param: str | None = None
+
+    def __init__(self, message: str | None = None, *, param: str | None = None, code: str | None = None) -> None:
+        self.message = message or inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        if param is not None:
+            self.param = param
+        if code is not None:
+            self.code = code
+        super().__init__(self.message)
+
+
+class Misconfigured(ConvstoreError):
+    """A setting is missing or wrong."""
+
+
+# -- the caller's ---------------------------------------------------------------------------------------------
+
+
+class InvalidRequest(ConvstoreError):
+    """The request is not valid."""
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """No response that could be continued has this id."""
+
+    code = "previous_response_not_found"
+    param = "previous_response_id"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"Previous response with id '{response_id}' not found.")
+
+
+class ParentUnfinished(InvalidRequest):
+    """The response to continue is still being made."""
+
+    code = "invalid_value"
+    param = "previous_response_id"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"Previous response with id '{response_id}' is not finished yet. Wait for its end before continuing it."
+        )
+
+
+class DuplicateItem(InvalidRequest):
+    """The same item stands twice in front of the model."""
+
+    param = "input"
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(
+            f"Duplicate item found with id {item_id}. Remove duplicate items from your input and try again."
+        )
+
+
+class CallWithoutOutput(InvalidRequest):
+    """A tool call has not been answered."""
+
+    param = "input"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"No tool output found for function call {call_id}.")
+
+
+class OutputWithoutCall(InvalidRequest):
+    """A tool output answers no call."""
+
+    param = "input"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"No tool call found for function call output with call_id {call_id}.")
+
+
+class ModelNotFound(InvalidRequest):
+    """No upstream serves this model."""
+
+    code = "model_not_found"
+    param = "model"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The requested model '{model}' does not exist.")
+
+
+class UnsupportedParameter(InvalidRequest):
+    """This value cannot be expressed to the model's upstream."""
+
+    code = "unsupported_parameter"
+
+
+class ContextTooLong(InvalidRequest):
+    """Your input exceeds the context window of this model. Please adjust your input and try again."""
+
+    code = "context_length_exceeded"
+    param = "input"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request body is larger than this service accepts."""
+
+    code = "request_too_large"
+
+
+class Unauthenticated(ConvstoreError):
+    """The request carries no valid API key."""
+
+
+class Forbidden(ConvstoreError):
+    """This API key does not have the scope that the call needs."""
+
+    code = "insufficient_permissions"
+
+
+class NotFound(ConvstoreError):
+    """No such thing, or not yours."""
+
+
+class ResponseNotFound(NotFound):
+    """No response with this id belongs to this project."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"Response with id '{response_id}' not found.")
+
+
+class ItemNotFound(NotFound):
+    """No stored item has this id."""
+
+    param = "input"
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(
+            f"Item with id '{item_id}' not found. Items are not persisted when 'store' is set to false. "
+            "Try again with 'store' set to true, or remove this item from your input."
+        )
+
+
+class Conflict(ConvstoreError):
+    """The request collides with another one."""
+
+
+class IdempotencyMismatch(Conflict):
+    """This Idempotency-Key was used before with another request body. Use a new key for a new request."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyInProgress(Conflict):
+    """The request with this Idempotency-Key is still running. Try again in a few seconds."""
+
+    code = "idempotency_in_progress"
+
+
+# -- ours -----------------------------------------------------------------------------------------------------
+
+
+class StorageUnavailable(ConvstoreError):
+    """The database cannot be written right now; nothing was sent to the model. Please try again."""
+
+    code = "storage_unavailable"
+
+
+class SchemaOutdated(Misconfigured):
+    """The database schema is not the one this version needs. Run: convstore db upgrade"""
+
+
+# -- the upstream's -------------------------------------------------------------------------------------------
+
+
+class UpstreamError(ConvstoreError):
+    """The model provider did not answer the request.
+
+    permanent      trying the same again cannot help
+    retry_after_s  what the upstream asked us to wait, in seconds
+    status         the upstream's HTTP status, when it gave one
+    passed_on      `message`, `code` and `param` are the upstream's own words, and its status may be shown
+    """
+
+    code = "upstream_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        permanent: bool = False,
+        retry_after_s: float | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        error_type: str | None = None,
+        passed_on: bool = False,
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.status = status
+        self.permanent = permanent
+        self.retry_after_s = retry_after_s
+        self.error_type = error_type
+        self.passed_on = passed_on
+
+
+class UpstreamUnreachable(UpstreamError):
+    """The model provider could not be reached."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The model provider did not answer in time."""
+
+    code = "upstream_timeout"
+
+
+class UpstreamRefused(UpstreamError):
+    """The model provider answered with an error."""
+
+
+class UpstreamGarbled(UpstreamError):
+    """The model provider's answer could not be understood."""
+
+    code = "upstream_invalid_answer"
+
+
+class UpstreamCut(UpstreamError):
+    """The model provider's stream ended before the answer was complete."""
+
+    code = "upstream_stream_cut"
+
+
+class UpstreamBusy(UpstreamError):
+    """The model provider failed repeatedly and is given a pause. Please try again shortly."""
+
+    code = "upstream_unavailable"

@@ -1,0 +1,216 @@
+"""Fields that are as strict as the API: no string is taken for a number, and null is always "not given"."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+
+from convstore.schemas.problems import bad_value, invalid, wrong_type
+
+
+class _Field(fields.Field[Any]):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_none", True)
+        super().__init__(**kwargs)
+
+
+class Text(_Field):
+    """A string, with a length and a pattern if they matter."""
+
+    def __init__(self, *, longest: int | None = None, shortest: int = 0, pattern: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.longest = longest
+        self.shortest = shortest
+        self.pattern = re.compile(pattern) if pattern else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong_type("a string", value)
+        if self.longest is not None and len(value) > self.longest:
+            raise invalid(
+                "string_above_max_length",
+                f"Invalid '{{param}}': string too long. Expected a string with maximum length {self.longest}, "
+                f"but got a string with length {len(value)} instead.",
+            )
+        if len(value) < self.shortest:
+            raise invalid(
+                "string_below_min_length",
+                f"Invalid '{{param}}': string too short. Expected a string with minimum length {self.shortest}, "
+                f"but got a string with length {len(value)} instead.",
+            )
+        if self.pattern is not None and not self.pattern.fullmatch(value):
+            raise invalid(
+                "invalid_value",
+                "Invalid '{param}': string does not match pattern. Expected a string that matches the pattern "
+                f"'^{self.pattern.pattern}$'.".replace("{param}", "\0").replace("{", "{{").replace("}", "}}").replace("\0", "{param}"),
+            )
+        return value
+
+
+class Boolean(_Field):
+    """true or false."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise wrong_type("a boolean", value)
+        return value
+
+
+class Number(_Field):
+    """A number in a range, ends included."""
+
+    kind, expected = "decimal", "a decimal"
+
+    def __init__(self, *, least: float | None = None, most: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.least = least
+        self.most = most
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not self.accepts(value):
+            raise wrong_type(self.expected, value)
+        if self.least is not None and value < self.least:
+            raise self._outside("below_min", "below minimum", ">=", self.least, value)
+        if self.most is not None and value > self.most:
+            raise self._outside("above_max", "above maximum", "<=", self.most, value)
+        return value
+
+    def _outside(self, code: str, words: str, sign: str, bound: float, value: Any) -> ValidationError:
+        return invalid(
+            f"{self.kind}_{code}_value",
+            f"Invalid '{{param}}': {self.kind} {words} value. Expected a value {sign} {bound}, "
+            f"but got {str(value)[:40]} instead.",
+        )
+
+
+class Integer(Number):
+    """A whole number in a range. Up to 2^53: beyond, clients in JavaScript no longer agree on it."""
+
+    kind, expected = "integer", "an integer"
+
+    def __init__(self, *, least: int | None = None, most: int = 2**53, **kwargs: Any) -> None:
+        super().__init__(least=least, most=most, **kwargs)
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+
+class QueryInteger(Integer):
+    """The same, written as text in a query string."""
+
+    def accepts(self, value: Any) -> bool:
+        return True
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
+            raise wrong_type("an integer", value)
+        return super()._deserialize(int(value), attr, data, **kwargs)
+
+
+class QueryBoolean(_Field):
+    """true or false, written as text in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if str(value).lower() not in ("true", "false", "1", "0"):
+            raise wrong_type("a boolean", value)
+        return str(value).lower() in ("true", "1")
+
+
+class Word(_Field):
+    """One of a few words."""
+
+    def __init__(self, *allowed: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.allowed = allowed
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(f"one of {_listed(self.allowed)}", value)
+        if value not in self.allowed:
+            raise bad_value(value, self.allowed)
+        return value
+
+
+class Object(_Field):
+    """An object; of a shape, when a schema is given."""
+
+    def __init__(self, shape: type[Schema] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = shape() if shape else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise wrong_type("an object", value)
+        if self.shape is not None:
+            self.shape.load(value)
+        return value
+
+
+class Array(_Field):
+    """An array of values that one field checks."""
+
+    def __init__(self, inner: fields.Field[Any], *, expected: str = "an array", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+        self.expected = expected
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, list):
+            raise wrong_type(self.expected, value)
+        for number, part in enumerate(value):
+            try:
+                if part is None:
+                    raise wrong_type(_expected(self.inner), part)
+                self.inner.deserialize(part)
+            except ValidationError as error:
+                raise ValidationError({number: error.messages}) from error
+        return value
+
+
+class Checked(_Field):
+    """A value that a function checks: for shapes that are one of several."""
+
+    def __init__(self, check: Callable[[Any], None], *, one_of: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.check = check
+        self.one_of = one_of
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        self.check(value)
+        return value
+
+
+def _expected(field: fields.Field[Any]) -> str:
+    return getattr(field, "expected", {Text: "a string", Object: "an object"}.get(type(field), "a value"))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def describe(field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """What OpenAPI says of our fields (a hook of apispec's marshmallow plugin)."""
+    if isinstance(field, QueryBoolean | Boolean):
+        return {"type": ["boolean", "null"] if isinstance(field, Boolean) else "boolean"}
+    if isinstance(field, Number):
+        bounds = {"minimum": field.least, "maximum": field.most}
+        kind = "integer" if isinstance(field, Integer) else "number"
+        shown = kind if isinstance(field, QueryInteger) else [kind, "null"]
+        return {"type": shown, **{name: bound for name, bound in bounds.items() if bound is not None}}
+    if isinstance(field, Text):
+        limits = {"maxLength": field.longest, "minLength": field.shortest or None}
+        pattern = {"pattern": f"^{field.pattern.pattern}$"} if field.pattern else {}
+        return {"type": ["string", "null"], **{k: v for k, v in limits.items() if v is not None}, **pattern}
+    if isinstance(field, Word):
+        return {"enum": [*field.allowed, None]} if field.allow_none else {"type": "string", "enum": list(field.allowed)}
+    if isinstance(field, Array):
+        return {"type": ["array", "null"], "items": describe(field.inner)}
+    if isinstance(field, Checked):
+        return {"oneOf": [*field.one_of, {"type": "null"}]} if field.one_of else {}
+    if isinstance(field, Object):
+        return {"type": ["object", "null"]}
+    return {}

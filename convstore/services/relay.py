@@ -1,0 +1,295 @@
+"""The relay: a create request, from its arrival to its answer.
+
+    check      the thread is there, may be continued, and every tool call in it is answered
+    begin      the request goes to disk                                   (transaction 1)
+    ask        the upstream is called: bytes in, bytes out
+    record     the answer goes to disk, then to the client                (transaction 2)
+
+No transaction is open while the model thinks. What fails before `begin` leaves no trace; what fails after it is
+recorded with what had arrived. Streams are in streaming.py.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from convstore import ids
+from convstore.domain import context, windows
+from convstore.domain.context import ContextItem, Shown
+from convstore.domain.exchange import Beginning, Exchange, output_ids
+from convstore.domain.items import OUTPUTS, Item
+from convstore.domain.reply import Reply
+from convstore.domain.request import CreateRequest
+from convstore.domain.response import FINISHED
+from convstore.domain.stream import ResponseStream
+from convstore.errors import (
+    ContextTooLong,
+    ConvstoreError,
+    DuplicateItem,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    ItemNotFound,
+    ParentUnfinished,
+    PreviousResponseNotFound,
+    UpstreamCut,
+)
+from convstore.services import streaming
+from convstore.services.deps import Deps
+from convstore.services.principal import Principal
+from convstore.services.streaming import Streamed
+from convstore.services.turn import Turn
+from convstore.storage import direct, exchanges, idempotency, turns
+from convstore.storage.turns import IdempotencyKey, Parent
+from convstore.upstream import failures
+from convstore.upstream.client import Answer, Upstream
+from convstore.upstream.dialects import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a request came: its id, and its Idempotency-Key if it has one."""
+
+    request_id: str
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer in one piece: the JSON of a response."""
+
+    response_id: str
+    body: bytes
+
+
+def call_of(request_id: str, idempotency_key: str | None, body: bytes) -> Call:
+    """The Call of a request with this body."""
+    if not idempotency_key:
+        return Call(request_id)
+    return Call(request_id, IdempotencyKey(idempotency_key, hashlib.sha256(body).digest()))
+
+
+def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call) -> Whole | Streamed:
+    """Answer a create request. Raises InvalidRequest, Conflict, StorageUnavailable, UpstreamError."""
+    if call.key is not None:
+        earlier = _earlier(deps, principal, call.key)
+        if earlier is not None:
+            return _again(deps, principal, request, earlier)
+    upstream = deps.upstreams.serving(request.model)
+    parent, history = _thread(deps, principal, request)
+    request = _resolved(deps, principal, request)
+    context.check(history, request.items)
+    shown = _fitted(request, history, upstream)
+    try:
+        turn = _begin(deps, principal, request, call, parent, shown, upstream)
+    except turns.KeyTaken:
+        # Two requests with one key, at the same time: the other was first.
+        return create(deps, principal, request, call)
+    answer = turn.ask()
+    if request.stream:
+        return streaming.begin(turn, answer)
+    return _whole(turn, answer)
+
+
+# -- before the call ------------------------------------------------------------------------------------------
+
+
+def _thread(deps: Deps, principal: Principal, request: CreateRequest) -> tuple[Parent | None, list[ContextItem]]:
+    """The exchange to continue and the items before the request's own. Two statements, whatever the depth."""
+    parent_id = request.previous_response_id
+    if parent_id is None:
+        return None, []
+    with direct.reading(deps.database) as cursor:
+        parent = turns.parent(cursor, principal.project_id, parent_id)
+        if parent is None:
+            raise PreviousResponseNotFound(parent_id)
+        if parent.status not in FINISHED:
+            raise ParentUnfinished(parent_id)
+        history = turns.context(cursor, principal.project_id, parent)
+        for item in request.items:
+            # An id of ours tells which exchange the item belongs to: one of this thread's is in front already.
+            home = ids.item_home(item.item_id) if item.item_id and item.type != "item_reference" else None
+            if home and item.item_id and turns.on_thread(cursor, principal.project_id, parent, home[0]):
+                raise DuplicateItem(item.item_id)
+    return parent, history
+
+
+def _resolved(deps: Deps, principal: Principal, request: CreateRequest) -> CreateRequest:
+    """The request with its item references replaced by what they refer to. Raises ItemNotFound."""
+    if all(item.type != "item_reference" for item in request.items):
+        return request
+    found: list[Item] = []
+    with deps.database.reading(principal.project_id) as scope:
+        for item in request.items:
+            if item.type == "item_reference":
+                named = exchanges.find_item(scope, item.item_id or "")
+                if named is None:
+                    raise ItemNotFound(item.item_id or "")
+                item = replace(named, item_id=item.item_id)
+            found.append(item)
+    return replace(request, items=tuple(found))
+
+
+def _fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Upstream) -> Shown:
+    """What the model is shown: everything, or the newest turns that its window takes. Raises ContextTooLong."""
+    shown = context.shown(history, request.items, upstream.name)
+    size = sum(map(len, shown.bodies)) + len(request.settings)
+    window = upstream.settings.context_window
+    if size <= (window or windows.SMALLEST):
+        return shown
+    window = window or windows.of_model(upstream.model_name(request.model), upstream.settings.url)
+    if window is None or size <= window:
+        return shown
+    kept = _newest(request, history, window)
+    if len(kept) == len(history):
+        return shown
+    if not request.truncates:
+        raise ContextTooLong
+    rest = context.shown(kept, request.items, upstream.name)
+    return Shown(rest.bodies, len(history) - len(kept) + rest.dropped)
+
+
+def _newest(request: CreateRequest, history: Sequence[ContextItem], window: int) -> list[ContextItem]:
+    """The newest whole turns that fit beside the request itself. Raises ContextTooLong when not even that fits."""
+    room = window - windows.count([request.settings, *(item.body for item in request.items)])
+    if room < 0:
+        raise ContextTooLong
+    pieces = context.turns(history)
+    # A call and its output stay together: what the request answers cannot be left out.
+    needed = 1 if pieces and any(item.type in OUTPUTS for item in request.items) else 0
+    kept: list[list[ContextItem]] = []
+    for piece in reversed(pieces):
+        room -= windows.count([item.body for item in piece])
+        if room < 0:
+            break
+        kept.append(piece)
+    if len(kept) < needed:
+        raise ContextTooLong
+    return [item for piece in reversed(kept) for item in piece]
+
+
+def _begin(
+    deps: Deps,
+    principal: Principal,
+    request: CreateRequest,
+    call: Call,
+    parent: Parent | None,
+    shown: Shown,
+    upstream: Upstream,
+) -> Turn:
+    """Put the request on disk. Raises KeyTaken, StorageUnavailable."""
+    beginning = _beginning(deps, principal, request, call, parent)
+    try:
+        turns.begin(deps.database, principal.project_id, beginning, deps.process, call.key)
+    except turns.LaneTaken:
+        beginning = replace(beginning, lane=beginning.id)
+        turns.begin(deps.database, principal.project_id, beginning, deps.process, call.key)
+    previous = None
+    if parent is not None and upstream.keeps_state and parent.upstream == upstream.name and not shown.dropped:
+        previous = parent.upstream_response_id
+    model = upstream.model_name(request.model)
+    question = Question(request, model, shown.bodies, len(request.items), previous)
+    return Turn(deps, principal, beginning, question, upstream)
+
+
+def _beginning(
+    deps: Deps, principal: Principal, request: CreateRequest, call: Call, parent: Parent | None
+) -> Beginning:
+    exchange_id = ids.new(ids.EXCHANGE)
+    return Beginning(
+        id=exchange_id,
+        conversation_id=parent.conversation_id if parent else ids.new(ids.CONVERSATION),
+        parent_id=parent.id if parent else None,
+        # The first child goes on in its parent's lane.
+        lane=parent.lane if parent and not parent.continued else exchange_id,
+        depth=parent.depth + 1 if parent else 0,
+        items=request.items,
+        stored=request.store,
+        requested_model=request.model,
+        settings=request.settings,
+        settings_hash=request.settings_hash,
+        created_at=deps.clock(),
+        metadata=request.text("metadata"),
+        user=request.value("user"),
+        safety_identifier=request.value("safety_identifier"),
+        extras=request.extras(),
+        api_key_id=principal.key_id,
+        request_id=call.request_id,
+    )
+
+
+# -- after the call -------------------------------------------------------------------------------------------
+
+
+def _whole(turn: Turn, answer: Answer) -> Whole:
+    """Read an answer to its end and record it."""
+    try:
+        reply = _streamed_reply(turn, answer) if answer.reply.is_stream else _reply(answer)
+        if reply.status == "failed" and not reply.output and reply.error is not None:
+            raise failures.of_error(reply.error, turn.upstream.secrets)
+    except ConvstoreError as error:
+        turn.fail(error)
+        raise
+    finally:
+        answer.reply.close()
+    exchange = turn.complete(reply, reply.output)
+    return written(exchange, reply.output)
+
+
+def written(exchange: Exchange, output: Sequence[Item]) -> Whole:
+    """The exchange as the body of an answer."""
+    shown_ids = output_ids(exchange.id, exchange.input_count, output)
+    parts = [item.shown(shown_id) for item, shown_id in zip(output, shown_ids, strict=True)]
+    return Whole(exchange.id, exchange.response().write(parts))
+
+
+def _reply(answer: Answer) -> Reply:
+    return answer.dialect.reply(answer.reply.body(), answer.question)
+
+
+def _streamed_reply(turn: Turn, answer: Answer) -> Reply:
+    """The reply of an upstream that streams although nobody asked it to."""
+    stream = ResponseStream(turn.beginning.id, len(turn.beginning.items), turn.in_progress)
+    for _ in streaming.translated(stream, answer):
+        pass
+    if stream.reply is None:
+        raise UpstreamCut
+    return replace(stream.reply, output=tuple(stream.answer()))
+
+
+# -- the same request again -----------------------------------------------------------------------------------
+
+
+def _earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange | None:
+    """The finished exchange of the first request with this key; None when there is none that counts.
+
+    Waits for one that is running. One that failed before it cost anything gives the key free.
+    Raises IdempotencyMismatch, IdempotencyInProgress.
+    """
+    deadline = time.monotonic() + deps.relay.idempotency_wait_s
+    while True:
+        with deps.database.reading(principal.project_id) as scope:
+            first = idempotency.first_use(scope, key.key)
+            if first is None:
+                return None
+            if first.body_sha256 != key.body_sha256:
+                raise IdempotencyMismatch
+            exchange = exchanges.get(scope, first.exchange_id, hidden=True)
+        if exchange is not None and exchange.status in FINISHED:
+            break
+        if time.monotonic() > deadline:
+            raise IdempotencyInProgress
+        time.sleep(0.05)
+    if exchange.status != "failed":
+        return exchange
+    with deps.database.writing(principal.project_id) as scope:
+        idempotency.release(scope, key.key, exchange.id)
+    return None
+
+
+def _again(deps: Deps, principal: Principal, request: CreateRequest, exchange: Exchange) -> Whole | Streamed:
+    """The answer that was given before."""
+    with deps.database.reading(principal.project_id) as scope:
+        output = exchanges.output(scope, exchange)
+    whole = written(exchange, output)
+    return streaming.stored(whole.response_id, whole.body) if request.stream else whole

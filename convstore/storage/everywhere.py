@@ -1,0 +1,175 @@
+"""The queries that look across projects: keys, projects, and what dead processes left behind.
+
+Each is here because it cannot know its project beforehand. Nothing else may.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from convstore import ids
+from convstore.storage import tables
+
+_p = tables.projects
+_k = tables.api_keys
+_r = tables.running
+_o = tables.processes
+_j = tables.journal
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as the store knows it: never the key itself."""
+
+    id: str
+    project_id: str
+    project: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the service, on whatever machine."""
+
+    id: bytes
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+
+
+_KEY = select(_k, _p.c.name.label("project")).join(_p, _p.c.id == _k.c.project_id)
+
+
+def project_id(connection: Connection, name: str, now: datetime) -> str:
+    """The project of this name, made if it is not there. Inside a transaction."""
+    found = connection.execute(select(_p.c.id).where(_p.c.name == name)).scalar()
+    if found is not None:
+        return str(found)
+    made = ids.new(ids.PROJECT)
+    connection.execute(insert(_p).values(id=made, name=name, created_at=now))
+    return made
+
+
+def add_key(connection: Connection, key: Key, sha256: bytes) -> None:
+    """Store a new key by the digest of its text."""
+    connection.execute(
+        insert(_k).values(
+            id=key.id,
+            project_id=key.project_id,
+            name=key.name,
+            prefix=key.prefix,
+            sha256=sha256,
+            scopes=" ".join(key.scopes),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+        )
+    )
+
+
+def key_by_digest(connection: Connection, sha256: bytes) -> Key | None:
+    """The key whose text has this digest."""
+    row = connection.execute(_KEY.where(_k.c.sha256 == sha256)).fetchone()
+    return _key(row) if row is not None else None
+
+
+def keys(connection: Connection, project: str | None = None) -> list[Key]:
+    """All keys, newest last; of one project if it is named."""
+    query = _KEY.order_by(_k.c.id)
+    if project is not None:
+        query = query.where(_p.c.name == project)
+    return [_key(row) for row in connection.execute(query)]
+
+
+def revoke_key(connection: Connection, key_id: str, now: datetime) -> bool:
+    """End a key's life. False when there is no such key, or it was revoked before."""
+    query = update(_k).where(_k.c.id == key_id, _k.c.revoked_at.is_(None)).values(revoked_at=now)
+    return connection.execute(query).rowcount > 0
+
+
+def touch_key(connection: Connection, key_id: str, now: datetime) -> None:
+    """Note that a key was used."""
+    connection.execute(update(_k).where(_k.c.id == key_id).values(last_used_at=now))
+
+
+# -- processes and what they are working on -------------------------------------------------------------------
+
+
+def enter(connection: Connection, process: Process) -> None:
+    """Announce a process."""
+    connection.execute(
+        insert(_o).values(
+            id=process.id,
+            host=process.host,
+            pid=process.pid,
+            started_at=process.started_at,
+            seen_at=process.seen_at,
+        )
+    )
+
+
+def beat(connection: Connection, process_id: bytes, now: datetime) -> bool:
+    """Say that a process is alive. False when others have taken it for dead."""
+    return connection.execute(update(_o).where(_o.c.id == process_id).values(seen_at=now)).rowcount > 0
+
+
+def leave(connection: Connection, process_id: bytes) -> None:
+    """Forget a process that has nothing running any more."""
+    still = select(_r.c.exchange_id).where(_r.c.process_id == process_id).exists()
+    connection.execute(delete(_o).where(_o.c.id == process_id, ~still))
+
+
+def processes(connection: Connection) -> list[Process]:
+    """Every process that has not left."""
+    return [
+        Process(bytes(row.id), row.host, row.pid, row.started_at, row.seen_at) for row in connection.execute(select(_o))
+    ]
+
+
+def abandoned(connection: Connection, process_ids: Sequence[bytes], limit: int) -> list[tuple[str, str]]:
+    """(project id, exchange id) of exchanges that these processes had begun and not ended."""
+    query = select(_r.c.project_id, _r.c.exchange_id).where(_r.c.process_id.in_(process_ids)).limit(limit)
+    return [(row.project_id, row.exchange_id) for row in connection.execute(query)]
+
+
+def ownerless(connection: Connection, limit: int) -> list[bytes]:
+    """Processes that have work on record but no entry of their own."""
+    query = select(_r.c.process_id).where(~select(_o.c.id).where(_o.c.id == _r.c.process_id).exists())
+    return [bytes(row.process_id) for row in connection.execute(query.distinct().limit(limit))]
+
+
+def journal(connection: Connection, exchange_id: str) -> list[bytes]:
+    """What had arrived of a stream, in the order it came."""
+    query = select(_j.c.events).where(_j.c.exchange_id == exchange_id).order_by(_j.c.part)
+    return [row.events for row in connection.execute(query)]
+
+
+def write_journal(connection: Connection, parts: Sequence[tuple[str, int, bytes]]) -> None:
+    """Add (exchange id, part number, event bytes) rows."""
+    connection.execute(
+        insert(_j), [{"exchange_id": exchange, "part": part, "events": events} for exchange, part, events in parts]
+    )
+
+
+def _key(row: object) -> Key:
+    columns = row._mapping  # type: ignore[attr-defined]
+    return Key(
+        id=columns["id"],
+        project_id=columns["project_id"],
+        project=columns["project"],
+        name=columns["name"],
+        prefix=columns["prefix"],
+        scopes=tuple(columns["scopes"].split()),
+        created_at=columns["created_at"],
+        expires_at=columns["expires_at"],
+        revoked_at=columns["revoked_at"],
+        last_used_at=columns["last_used_at"],
+    )

