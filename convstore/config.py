@@ -15,7 +15,7 @@ This is the only module that reads the environment.
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class Settings:
     database_url: str = "sqlite:///convstore.db"
     # FULL survives a power cut to the last commit; NORMAL survives every crash of the process and costs half.
     sqlite_synchronous: str = "NORMAL"
-    database_pool: int = 10
+    # Connections of one worker. A query holds one for a millisecond or two, a stream holds none.
+    database_pool: int = 16
     # How long a write waits for the database before the client hears 503.
     database_busy_s: float = 5.0
     host: str = "127.0.0.1"
@@ -156,8 +157,10 @@ def _upstreams(file: Mapping[str, Any]) -> tuple[UpstreamSettings, ...]:
     return tuple(listed)
 
 
-def _upstream(number: int, table: Mapping[str, Any]) -> UpstreamSettings:
+def _upstream(number: int, table: Any) -> UpstreamSettings:
     where = f"upstreams[{number}]"
+    if not isinstance(table, dict):
+        raise Misconfigured(f"{where}: expected a table")
     values = dict(table)
     variable = values.pop("key_env", None)
     if variable is not None:
@@ -171,9 +174,30 @@ def _upstream(number: int, table: Mapping[str, Any]) -> UpstreamSettings:
         if not isinstance(values.get(name), str) or not values[name]:
             raise Misconfigured(f"{where}.{name}: required")
     values["url"] = values["url"].rstrip("/")
-    if "models" in values:
-        values["models"] = tuple(values["models"])
-    return UpstreamSettings(**values)
+    kinds = UpstreamSettings.__annotations__
+    return UpstreamSettings(**{n: _as(kinds[n], value, f"{where}.{n}") for n, value in values.items()})
+
+
+def _as(kind: Any, value: Any, where: str) -> Any:
+    """A value of an upstream's table, checked. Raises Misconfigured, without the value: it may be a key."""
+    if kind is str:
+        good, expected = isinstance(value, str), "a string"
+    elif kind == tuple[str, ...]:
+        good, expected = isinstance(value, list) and _are_strings(value), "a list of strings"
+        value = tuple(value) if good else value
+    elif kind == Mapping[str, str]:
+        good, expected = isinstance(value, dict) and _are_strings(value.values()), "a table of strings"
+    else:
+        number, expected = ((int, float), "a number") if kind is float else (int, "a whole number")
+        expected += ", 0 or more"
+        good = isinstance(value, number) and not isinstance(value, bool) and value >= 0
+    if not good:
+        raise Misconfigured(f"{where}: expected {expected}")
+    return value
+
+
+def _are_strings(values: Iterable[Any]) -> bool:
+    return all(isinstance(each, str) for each in values)
 
 
 def _check(settings: Settings) -> None:
@@ -184,16 +208,46 @@ def _check(settings: Settings) -> None:
     _one_of("CONVSTORE_LOG_LEVEL", settings.log_level, ("debug", "info", "warning", "error"))
     if settings.auth == "off" and settings.host not in LOOPBACK:
         raise Misconfigured(f"CONVSTORE_AUTH: off is refused on {settings.host}; it needs a loopback CONVSTORE_HOST")
-    for name, least in (("port", 0), ("workers", 1), ("connections", 1), ("database_pool", 1), ("graceful_s", 0)):
-        if getattr(settings, name) < least:
+    for name, least in _LEAST.items():
+        if not getattr(settings, name) >= least:  # so that NaN is refused, too
             raise Misconfigured(f"CONVSTORE_{name.upper()}: must be at least {least}")
+    if settings.port > 65535:
+        raise Misconfigured("CONVSTORE_PORT: must be at most 65535")
     for upstream in settings.upstreams:
-        _one_of(f"the dialect of upstream {upstream.name!r}", upstream.dialect, DIALECTS)
+        _check_upstream(upstream)
+
+
+_LEAST = {
+    "port": 0,
+    "workers": 1,
+    "connections": 1,
+    "database_pool": 1,
+    "graceful_s": 0,
+    "database_busy_s": 0,
+    "key_cache_s": 0,
+    "max_body_bytes": 0,
+    "idempotency_wait_s": 0,
+}
+
+
+def _check_upstream(upstream: UpstreamSettings) -> None:
+    _one_of(f"the dialect of upstream {upstream.name!r}", upstream.dialect, DIALECTS)
+    try:
         parts = urlsplit(upstream.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"the url of upstream {upstream.name!r} is not an http(s) URL")
-        if not upstream.key.isascii() or any(c in upstream.key for c in "\r\n"):
-            raise Misconfigured(f"the key of upstream {upstream.name!r} has characters no header can carry")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise Misconfigured(f"the url of upstream {upstream.name!r} is not an http(s) URL")
+    if not _fits_a_header(upstream.key):
+        raise Misconfigured(f"the key of upstream {upstream.name!r} has characters no header can carry")
+    for name, value in upstream.headers.items():
+        if not (_fits_a_header(value) and _fits_a_header(name)) or not name or set(name) & set(" :"):
+            raise Misconfigured(f"the headers of upstream {upstream.name!r} have characters no header can carry")
+
+
+def _fits_a_header(text: str) -> bool:
+    return text.isascii() and (text.isprintable() or not text)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ out of messages.
     ├── Unauthenticated, Forbidden
     ├── NotFound                      absent, deleted and somebody else's are the same
     ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress
-    ├── StorageUnavailable, SchemaOutdated
+    ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
                                       UpstreamCut, UpstreamBusy
 """
@@ -185,6 +185,16 @@ class StorageUnavailable(ConvstoreError):
     code = "storage_unavailable"
 
 
+class AnswerNotStored(StorageUnavailable):
+    """The model answered, but the answer could not be stored yet. It will be, under the id of this response."""
+
+
+class Mistake(ConvstoreError):
+    """The server had an error while processing your request. Sorry about that!"""
+
+    code = "server_error"
+
+
 class SchemaOutdated(Misconfigured):
     """The database schema is not the one this version needs. Run: convstore db upgrade"""
 
@@ -201,7 +211,7 @@ class UpstreamError(ConvstoreError):
     passed_on      `message`, `code` and `param` are the upstream's own words, and its status may be shown
     """
 
-    code = "upstream_error"
+    code: str | None = "upstream_error"
 
     def __init__(
         self,
@@ -216,6 +226,8 @@ class UpstreamError(ConvstoreError):
         passed_on: bool = False,
     ) -> None:
         super().__init__(message, param=param, code=code)
+        if passed_on:
+            self.code = code  # the upstream's own word, null included
         self.status = status
         self.permanent = permanent
         self.retry_after_s = retry_after_s

@@ -4,12 +4,26 @@ Each worker enters itself among the processes of the service, closes what dead o
 for the streams that are still running, whose clients may have gone.
 """
 
+# gunicorn and gevent have no types.
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
+import gc
+import json
+import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import gevent
+from gunicorn import glogging
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.ggevent import GeventWorker
 
 from convstore.config import load
 
@@ -21,7 +35,6 @@ _settings = load()
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "gevent"
 worker_connections = _settings.connections
 graceful_timeout = _settings.graceful_s
 # A worker whose loop does not turn for this long is stuck; slow streams do not stop it.
@@ -37,20 +50,111 @@ proc_name = "convstore"
 _beating: dict[int, Any] = {}
 
 
+class _Line(logging.Formatter):
+    """gunicorn's own words in the form of ours: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "event": record.getMessage(),
+            "logger": record.name,
+            "pid": record.process,
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class _JsonLogger(glogging.Logger):
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(_Line())
+
+
+logger_class = _JsonLogger if _settings.log_format == "json" else glogging.Logger
+
+
+class StoppableWorker(GeventWorker):
+    """gunicorn's gevent worker, which at a stop hangs up on clients that keep a connection and ask nothing.
+
+    SDKs keep theirs for long. gunicorn waits for them as for requests, until its master has had enough and kills the
+    worker: then nobody does what is to be done at its end.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle: set[Any] = set()
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Around the wait for the next request of a connection."""
+        connection = gevent.getcurrent()
+        self._idle.add(connection)
+        try:
+            with super().timeout_ctx():
+                yield
+        finally:
+            self._idle.discard(connection)
+
+    def run(self) -> None:
+        gevent.spawn(self._hang_up)
+        super().run()
+
+    def _hang_up(self) -> None:
+        while self.alive:
+            gevent.sleep(0.25)
+        # The loop above this one takes up to a second to stop listening; who came last is still served.
+        gevent.sleep(1.5)
+        while True:
+            for connection in list(self._idle):
+                # What it raises itself when a client closes the connection: no answer is written.
+                connection.kill(NoMoreData, block=False)
+            gevent.sleep(0.25)
+
+
+worker_class = StoppableWorker
+
+
 def post_worker_init(worker: Worker) -> None:
-    """The application is loaded: take up work."""
+    """The application is loaded: take up work.
+
+    A worker whose database cannot be written waits for it: its work would be nobody's, and a failure here would make
+    gunicorn stop the other workers, too.
+    """
     from convstore.services import recovery
     from convstore.telemetry import logs
 
     logs.configure(_settings.log_level, _settings.log_format)
     deps = worker.wsgi.extensions["convstore"].deps
-    recovery.enter(deps)
-    recovery.sweep(deps)
+    _until_it_works(worker, lambda: recovery.enter(deps))
+    # Silence is no sign yet: this worker may be starting because the database was away, for everybody.
+    _until_it_works(worker, lambda: recovery.sweep(deps, since=deps.clock()))
     _beating[os.getpid()] = recovery.start_beating(deps)
+    # What is loaded stays: the collector need not look at it again and again. A request makes some thousand objects
+    # that reference counting frees; the default of 700 would have it look several times in each.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     logs.get().info("worker_ready", pid=os.getpid(), address=bind)
 
 
-def worker_exit(server: Arbiter, worker: Worker) -> None:
+def _until_it_works(worker: Worker, act: Callable[[], object]) -> None:
+    from convstore.errors import StorageUnavailable
+    from convstore.telemetry import logs
+
+    while worker.alive:
+        try:
+            act()
+            return
+        except StorageUnavailable:
+            logs.get().warning("waiting_for_the_database", pid=os.getpid())
+        worker.notify()
+        gevent.sleep(0.5)
+
+
+def worker_exit(_server: Arbiter, worker: Worker) -> None:
     """The worker takes no more requests: let streams end, then leave."""
     from convstore.services import recovery, streaming
 
@@ -65,13 +169,13 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
     deps.database.close()
 
 
-def child_exit(server: Arbiter, worker: Worker) -> None:
+def child_exit(_server: Arbiter, worker: Worker) -> None:
     """A worker has ended: its gauges no longer count."""
     from convstore.telemetry import metrics
 
-    metrics.forget_process(worker.pid)
+    metrics.forget_process(int(worker.pid))
 
 
-def on_exit(server: Arbiter) -> None:
+def on_exit(_server: Arbiter) -> None:
     """The service has ended."""
     shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)

@@ -47,7 +47,8 @@ ITEM_PREFIXES = {
 }
 
 _PACKED = re.compile(r"[0-9a-f]{32}\Z")
-_ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})([0-9a-f]{4,8})\Z")
+# Seven digits fit an integer column; no request has that many items.
+_ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})([0-9a-f]{4,7})\Z")
 
 
 def new(prefix: str) -> str:

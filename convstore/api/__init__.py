@@ -26,6 +26,8 @@ from convstore.services.deps import Deps
 
 def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: bool) -> None:
     """Hang the doors."""
+    # An address with an empty part is a wrong one, not another spelling of a right one to be redirected to.
+    app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     docs.register(app, [responses.blueprint, models.blueprint])

@@ -19,7 +19,7 @@ _OPTIONS = {
     "OPENAPI_VERSION": "3.1.0",
     "API_SPEC_OPTIONS": {
         "info": {
-            "description": "The OpenAI Responses API, with a memory. Every answer is kept, and linked to what it continues."
+            "description": "The OpenAI Responses API, with a memory: every answer is kept, and linked to its parent."
         },
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{"key": []}],
@@ -43,7 +43,7 @@ _ERROR = {
 }
 
 
-class _Api(Api):  # type: ignore[misc]
+class _Api(Api):
     """flask-smorest's registry of described routes; errors are answered in api/errors.py."""
 
     def _register_error_handlers(self) -> None:
@@ -76,5 +76,3 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
             if method != "parameters":
                 operation.setdefault("responses", {})["default"] = failure
     return spec
-
-

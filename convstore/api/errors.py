@@ -76,7 +76,10 @@ def _http(error: HTTPException) -> Response:
         return envelope(404, f"Invalid URL ({request.method} {request.path})", "invalid_request_error")
     if isinstance(error, MethodNotAllowed):
         response = envelope(
-            405, f"Not allowed to {request.method} on {request.path}.", "invalid_request_error", code="method_not_supported"
+            405,
+            f"Not allowed to {request.method} on {request.path}.",
+            "invalid_request_error",
+            code="method_not_supported",
         )
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         return response

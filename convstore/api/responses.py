@@ -41,19 +41,20 @@ def create() -> Response:
     key = idempotency_key(request.headers.get("Idempotency-Key"))
     answer = relay.create(deps(), principal(), asked, relay.call_of(request_id(), key, content))
     g.response_id = answer.response_id
-    return json(answer.body) if isinstance(answer, Whole) else _events(answer)
+    response = json(answer.body) if isinstance(answer, Whole) else _events(answer)
+    response.headers.update(answer.headers)
+    return response
 
 
-@blueprint.route("", methods=["GET"])
+# werkzeug keeps upgrades apart from plain requests: without websocket=True they never get here.
+@blueprint.route("", methods=["GET"], websocket=True)
 @blueprint.response(426, description="WebSocket mode is not available; use server-sent events.")
 @guard(Right.READ)
 def upgrade() -> Response:
     """Refuse the WebSocket mode, so that clients fall back to server-sent events."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
-        response = envelope(426, "WebSocket mode is not available. Use stream=true.", "invalid_request_error")
-        response.headers["Upgrade"] = "HTTP/1.1"
-        return response
-    return envelope(405, "Not allowed to GET on /v1/responses.", "invalid_request_error", code="method_not_supported")
+    response = envelope(426, "WebSocket mode is not available. Use stream=true.", "invalid_request_error")
+    response.headers["Upgrade"] = "HTTP/1.1"
+    return response
 
 
 @blueprint.route("/<response_id>", methods=["GET"])
@@ -119,7 +120,7 @@ def input_tokens() -> Response:
 
 
 def _events(stream: Streamed) -> Response:
-    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=EVENT_HEADERS)  # type: ignore[arg-type]
+    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=EVENT_HEADERS)
 
 
 def _query(schema: type[Schema]) -> dict[str, Any]:

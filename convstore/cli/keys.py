@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from convstore import bootstrap, config
 from convstore.domain import jsontext
@@ -12,6 +12,9 @@ from convstore.services import keys as service
 from convstore.services.principal import Right
 from convstore.storage import migrations
 from convstore.storage.everywhere import Key
+
+# As texts: of an enum click would take the names, READ and WRITE.
+SCOPES = [str(right) for right in Right]
 
 
 @click.group()
@@ -22,7 +25,7 @@ def keys() -> None:
 @keys.command()
 @click.option("--project", required=True, help="The project the key opens; made if it does not exist.")
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice([*Right]), help="Repeatable; all unless given.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Repeatable; all unless given.")
 @click.option("--expires-days", type=click.IntRange(min=1), help="After how many days the key stops working.")
 @click.pass_obj
 def create(config_path: str | None, project: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
@@ -49,11 +52,12 @@ def listed(config_path: str | None, project: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(jsontext.dumps([_shown(key) for key in found]).decode())
         return
-    table = Table("id", "project", "name", "key", "scopes", "created", "last used", "state")
+    table = Table(Column("id", no_wrap=True), "project", "name", "key", "scopes", "created", "last used", "state")
     for key in found:
         row = _shown(key)
         table.add_row(*(str(row[column] or "-") for column in row))
-    Console().print(table)
+    # Ids are for copying: a narrow terminal folds the other columns first.
+    Console(soft_wrap=False).print(table)
 
 
 @keys.command()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from convstore import bootstrap, config, gunicorn_conf
+from convstore import bootstrap, config
 from convstore.errors import Misconfigured
 from convstore.storage import migrations
 
@@ -38,6 +38,7 @@ def serve(config_path: str | None, host: str | None, port: int | None, workers: 
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="convstore-metrics-")
     sys.stdout.flush()
     sys.stderr.flush()
-    configuration = Path(gunicorn_conf.__file__)
+    # Not imported: it reads the settings, and a wrong one must not keep `convstore --help` from working.
+    configuration = Path(__file__).parents[1] / "gunicorn_conf.py"
     command = [sys.executable, "-m", "gunicorn", "--config", str(configuration), "convstore.app:create_app()"]
     os.execv(sys.executable, command)

@@ -7,6 +7,8 @@ Source: docs/api.md, conversation state.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from convstore.domain.items import CALLS, OUTPUTS, SEALED, Item
@@ -27,10 +29,14 @@ class ContextItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What goes upstream: bodies in order. dropped: how many items of the thread were left out."""
+    """What goes upstream: bodies in order. dropped: how many items of the thread were left out.
+
+    cut: some of them because the window had no room. The others this upstream never knew.
+    """
 
     bodies: tuple[bytes, ...]
     dropped: int = 0
+    cut: bool = False
 
 
 def check(history: Sequence[ContextItem], items: Sequence[Item]) -> None:
@@ -55,29 +61,45 @@ def check(history: Sequence[ContextItem], items: Sequence[Item]) -> None:
 
 def shown(history: Sequence[ContextItem], items: Sequence[Item], upstream: str) -> Shown:
     """What the model is shown of a thread and a request's own items."""
-    start = 0
     kinds = {item.type for item in history}
-    if "compaction" in kinds:
-        # It stands for everything before it.
-        start = max(n for n, item in enumerate(history) if item.type == "compaction")
-    kept = history[start:]
+    kept = history
     if kinds.intersection(SEALED):
-        kept = [item for item in kept if item.sealed_by in (None, upstream)]
+        kept = [item for item in history if item.sealed_by in (None, upstream)]
+    if "compaction" in kinds:
+        # It stands for everything before it; one that this upstream cannot open stands for nothing.
+        kept = kept[max((n for n, item in enumerate(kept) if item.type == "compaction"), default=0) :]
     bodies = [item.body for item in kept]
     return Shown((*bodies, *(item.body for item in items)), len(history) - len(kept))
 
 
 def turns(history: Sequence[ContextItem]) -> list[list[ContextItem]]:
-    """The thread cut where it may be cut: each piece starts with an exchange that answers no earlier call."""
+    """The thread cut where it may be cut: no exchange is cut from one whose calls it answers."""
     pieces: list[list[ContextItem]] = []
-    depth = -1
-    for item in history:
-        starts = item.depth != depth
-        depth = item.depth
-        if starts and item.type not in OUTPUTS or not pieces:
-            pieces.append([])
-        pieces[-1].append(item)
+    called_in: dict[str | None, int] = {}  # call id → piece
+    for _, group in groupby(history, key=attrgetter("depth")):
+        exchange = list(group)
+        first = min(
+            (called_in[call_id] for call_id in _answered(exchange) if call_id in called_in), default=len(pieces)
+        )
+        if first < len(pieces):
+            pieces[first:] = [[item for piece in pieces[first:] for item in piece] + exchange]
+            called_in = {call_id: min(piece, first) for call_id, piece in called_in.items()}
+        else:
+            pieces.append(exchange)
+        called_in.update((item.call_id, first) for item in exchange if item.type in CALLS)
     return pieces
+
+
+def _answered(exchange: Sequence[ContextItem]) -> set[str | None]:
+    """The calls of earlier exchanges that this one answers."""
+    own: set[str | None] = set()
+    found: set[str | None] = set()
+    for item in exchange:
+        if item.type in CALLS:
+            own.add(item.call_id)
+        elif item.type in OUTPUTS and item.call_id not in own:
+            found.add(item.call_id)
+    return found
 
 
 def _open_calls(history: Sequence[ContextItem]) -> dict[str, str]:

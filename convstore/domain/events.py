@@ -52,10 +52,10 @@ def _item(item: Mapping[str, Any], index: int) -> Iterator[Event]:
         event, member = _STRINGS[kind]
         yield {"type": f"{event}.delta", **place, "delta": item.get(member) or ""}
         yield {"type": f"{event}.done", **place, member: item.get(member) or ""}
-    for number, part in enumerate(_list(item, "summary")):
+    for number, part in _parts(item, "summary"):
         yield from _summary_part(part, {**place, "summary_index": number})
     if kind in ("message", "reasoning"):
-        for number, part in enumerate(_list(item, "content")):
+        for number, part in _parts(item, "content"):
             yield from _content_part(part, {**place, "content_index": number})
     yield {"type": "response.output_item.done", "output_index": index, "item": dict(item)}
 
@@ -69,10 +69,11 @@ def _begun(item: Mapping[str, Any]) -> Event:
 
 def _content_part(part: Mapping[str, Any], place: Event) -> Iterator[Event]:
     kind = part.get("type")
+    extra: Event = {}
     if kind == "refusal":
-        name, member, extra = "response.refusal", "refusal", {}
+        name, member = "response.refusal", "refusal"
     elif kind == "reasoning_text":
-        name, member, extra = "response.reasoning_text", "text", {}
+        name, member = "response.reasoning_text", "text"
     else:
         name, member, extra = "response.output_text", "text", {"logprobs": []}
     text = part.get(member) or ""
@@ -96,6 +97,11 @@ def _summary_part(part: Mapping[str, Any], place: Event) -> Iterator[Event]:
     yield {"type": "response.reasoning_summary_text.delta", **place, "delta": text}
     yield {"type": "response.reasoning_summary_text.done", **place, "text": text}
     yield {"type": "response.reasoning_summary_part.done", **place, "part": dict(part)}
+
+
+def _parts(item: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The parts that are parts, each with its index; what else stands there is told with the whole item."""
+    return ((number, part) for number, part in enumerate(_list(item, name)) if isinstance(part, Mapping))
 
 
 def _list(item: Mapping[str, Any], name: str) -> list[Any]:

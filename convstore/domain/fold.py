@@ -52,7 +52,9 @@ class Fold:
             _part(item, members, _index(event, index)).update(_copied(event.get("part")))
         elif kind == "response.output_text.annotation" and step == "added":
             part = _part(item, "content", _index(event, "content_index"))
-            part.setdefault("annotations", []).append(event.get("annotation"))
+            if not isinstance(part.get("annotations"), list):
+                part["annotations"] = []
+            part["annotations"].append(event.get("annotation"))
 
     @property
     def output(self) -> list[dict[str, Any]]:
@@ -75,8 +77,10 @@ def _part(item: dict[str, Any], members: str, index: int) -> dict[str, Any]:
     if not isinstance(parts, list):
         parts = item[members] = []
     if index >= len(parts):
+        index = len(parts)
         parts.append({})
-        return parts[-1]  # type: ignore[no-any-return]
+    elif not isinstance(parts[index], dict):
+        parts[index] = {}  # no part of the API: what follows is
     return parts[index]  # type: ignore[no-any-return]
 
 

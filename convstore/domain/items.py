@@ -20,6 +20,9 @@ OUTPUTS = {output: call for call, output in CALLS.items()}
 # Bound to whoever made it: useless, or refused, at any other upstream.
 SEALED = ("reasoning", "compaction")
 
+# Columns hold this many characters; the API's own roles have nine.
+LONGEST_ROLE = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -38,9 +41,9 @@ class Item:
 
     def shown(self, item_id: str) -> bytes:
         """The item as clients see it: with an id."""
-        if self.body == b"{}":
-            return b'{"id":"' + item_id.encode() + b'"}'
-        return b'{"id":"' + item_id.encode() + b'",' + self.body[1:]
+        # A client's own id may hold any character.
+        head = b'{"id":' + jsontext.dumps(item_id)
+        return head + b"}" if self.body == b"{}" else head + b"," + self.body[1:]
 
 
 def of_text(text: Raw) -> Item:
@@ -53,7 +56,10 @@ def of_raw(raw: Raw) -> Item:
     """An item of a request, as it was sent."""
     value: Mapping[str, Any] = raw.value
     text = jsontext.without(raw.text, "id") if "id" in value else raw.text
-    return _item(value, text.encode())
+    item = _item(value, text.encode())
+    if value.get("type") is None and "role" not in value and "content" not in value:
+        return replace(item, type="item_reference")  # an object with nothing but an id is one, too
+    return item
 
 
 def of_output(raw: Raw) -> Item:
@@ -69,16 +75,16 @@ def of_output(raw: Raw) -> Item:
 def of_object(value: Mapping[str, Any]) -> Item:
     """An item of an answer that exists as an object only: translated, folded, or thin."""
     filled = filled_out(value)
-    return _item(value, jsontext.dumps({key: part for key, part in filled.items() if key != "id"}))
+    return _item(filled, jsontext.dumps({key: part for key, part in filled.items() if key != "id"}))
 
 
 def filled_out(value: Mapping[str, Any]) -> dict[str, Any]:
     """The item with what every official client reads: type, status and role of messages, annotations of texts."""
     item = dict(value)
-    item.setdefault("type", "message")
+    _default(item, "type", "message")
     if item["type"] == "message":
-        item.setdefault("status", "completed")
-        item.setdefault("role", "assistant")
+        _default(item, "status", "completed")
+        _default(item, "role", "assistant")
         content = item.get("content")
         if isinstance(content, str):
             content = [{"type": "output_text", "text": content}]
@@ -88,9 +94,10 @@ def filled_out(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def filled_part(part: Any) -> Any:
     """A text part with its annotations and logprobs, even when there are none."""
-    if isinstance(part, Mapping) and part.get("type") in ("output_text", "text") and "annotations" not in part:
-        return {"type": "output_text", "annotations": [], "logprobs": [], **{k: v for k, v in part.items() if k != "type"}}
-    return part
+    if not _is_thin_part(part):
+        return part
+    given = {name: value for name, value in part.items() if name != "type" and value is not None}
+    return {"type": "output_text", "annotations": [], "logprobs": [], **given}
 
 
 def with_status(item: Item, status: str) -> Item:
@@ -99,9 +106,16 @@ def with_status(item: Item, status: str) -> Item:
 
 
 def listed(item: Item, item_id: str) -> bytes:
-    """The item as the list endpoints show it: short messages in their long form."""
-    if item.type == "message" and (b'"status"' not in item.body or b'"content":"' in item.body.replace(b" ", b"")):
-        return jsontext.dumps({"id": item_id, **_long_form(jsontext.loads(item.body))})
+    """The item as the list endpoints show it: short messages in their long form, every status filled in."""
+    if item.type == "message":
+        message = jsontext.loads(item.body)
+        is_short = message.get("type") is None or message.get("status") is None
+        if is_short or isinstance(message.get("content"), str):
+            return jsontext.dumps({"id": item_id, **_long_form(message)})
+    elif item.type in CALLS or item.type in OUTPUTS:
+        value = jsontext.loads(item.body)
+        if value.get("status") is None:
+            return jsontext.dumps({"id": item_id, **value, "status": "completed"})
     return item.shown(item_id)
 
 
@@ -110,36 +124,43 @@ def _long_form(message: dict[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, str):
         content = [filled_part({"type": kind, "text": content})]
-    return {"type": "message", "status": "completed", **message, "content": content}
+    named = {"type": "message", "status": "completed"}
+    return {**named, **{name: value for name, value in message.items() if value is not None}, "content": content}
 
 
 def _item(value: Mapping[str, Any], body: bytes) -> Item:
     return Item(
-        type=_column(value.get("type")) or "message",
+        type=column(value.get("type")) or "message",
         body=body,
-        item_id=_column(value.get("id")),
-        role=_column(value.get("role")),
-        call_id=_column(value.get("call_id")),
-        name=_column(value.get("name")),
+        item_id=column(value.get("id")),
+        role=column(value.get("role"), LONGEST_ROLE),
+        call_id=column(value.get("call_id")),
+        name=column(value.get("name")),
     )
 
 
-def _column(value: Any) -> str | None:
-    """A value fit for a text column: a string, without what PostgreSQL refuses, of at most 255 characters."""
+def column(value: Any, longest: int = 255) -> str | None:
+    """A value fit for a text column: a string, without what PostgreSQL refuses, of a bounded length."""
     if not isinstance(value, str) or not value:
         return None
-    return value.replace("\0", "").encode("utf-8", "replace").decode()[:255]
+    return value.replace("\0", "").encode("utf-8", "replace").decode()[:longest] or None
 
 
 def _is_thin(value: Mapping[str, Any]) -> bool:
     if value.get("type") != "message":
-        return "type" not in value
-    if "status" not in value or "role" not in value or not isinstance(value.get("content"), list):
+        return value.get("type") is None
+    if value.get("status") is None or value.get("role") is None or not isinstance(value.get("content"), list):
         return True
-    return any(
-        isinstance(part, Mapping) and part.get("type") in ("output_text", "text") and "annotations" not in part
-        for part in value["content"]
-    )
+    return any(_is_thin_part(part) for part in value["content"])
+
+
+def _is_thin_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("output_text", "text") and part.get("annotations") is None
+
+
+def _default(item: dict[str, Any], name: str, value: str) -> None:
+    if item.get(name) is None:
+        item[name] = value
 
 
 def shown_id(item: Item, exchange_id: str, position: int, *, output: bool) -> str:

@@ -4,7 +4,7 @@ What a client or an upstream sent is stored and passed on as the exact text that
 parsed: each member of an object (and each element of an array) is returned with the slice of text it stood in, in
 the same single pass. The parser is the standard library's: it keeps integers of any size.
 
-Limits: NaN, Infinity and numbers beyond a double are refused, as is nesting deeper than the interpreter's stack.
+Limits: NaN, Infinity and numbers beyond a double are refused, as is nesting deeper than DEEPEST.
 """
 
 import hashlib
@@ -20,6 +20,9 @@ import orjson
 SPACE = re.compile(r"[ \t\n\r]*")
 SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
+# Half of the interpreter's stack: what is let in here is read and written again further down, with less of it left.
+DEEPEST = 500
+_TOO_DEEP = "the value is nested too deeply"
 
 
 class NotJson(ValueError):
@@ -51,9 +54,7 @@ def _float(digits: str) -> float:
     return number
 
 
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
-    parse_constant=_constant, parse_float=_float
-).scan_once  # type: ignore[attr-defined]
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_constant, parse_float=_float).scan_once  # type: ignore[attr-defined]
 
 
 def decode(body: bytes) -> str:
@@ -69,29 +70,49 @@ def members(text: str, split: Iterable[str] = ()) -> dict[str, Raw]:
 
     One pass over the text. Of a repeated key the last one counts. Raises NotJson.
     """
-    end = _space(text, 0)
-    if text[end : end + 1] != "{":
-        raise NotJson("expected a JSON object")
     found: dict[str, Raw] = {}
-    at = _space(text, end + 1)
+    at = _space(text, 0)
+    if text[at : at + 1] != "{":
+        raise NotJson("expected a JSON object")
+    at = _space(text, at + 1)
     if text[at : at + 1] == "}":
-        return _ended(text, at + 1, found)
-    while True:
-        if text[at : at + 1] != '"':
-            raise NotJson(f"expected a member name at character {at}")
-        key, at = _guarded(scanstring, text, at + 1, None)
-        at = _space(text, at)
-        if text[at : at + 1] != ":":
-            raise NotJson(f"expected ':' at character {at}", key)
-        at = _space(text, at + 1)
-        found[key], at = _array(text, at, key) if key in split and text[at : at + 1] == "[" else _value(text, at, key)
-        at = _space(text, at)
-        mark = text[at : at + 1]
-        if mark == "}":
-            return _ended(text, at + 1, found)
-        if mark != ",":
-            raise NotJson(f"expected ',' or '}}' at character {at}", key)
-        at = _space(text, at + 1)
+        _end(text, at + 1)
+        return found
+    key: str | None = None
+    try:
+        while True:
+            if text[at : at + 1] != '"':
+                raise NotJson(f"expected a member name at character {at}")
+            key, at = scanstring(text, at + 1)
+            if text[at : at + 1] != ":":
+                at = _space(text, at)
+                if text[at : at + 1] != ":":
+                    raise NotJson(f"expected ':' at character {at}")
+            start = at + 1
+            if text[start : start + 1] in " \t\n\r":
+                start = _space(text, start)
+            if key in split and text[start : start + 1] == "[":
+                found[key], at = _array(text, start)
+            else:
+                value, at = _scan(text, start)
+                if at - start > DEEPEST and _is_deep(value, text, start, at):
+                    raise NotJson(_TOO_DEEP)
+                found[key] = Raw(value, text[start:at])
+            mark = text[at : at + 1]
+            if mark not in ",}":
+                at = _space(text, at)
+                mark = text[at : at + 1]
+            if mark == "}":
+                break
+            if mark != ",":
+                raise NotJson(f"expected ',' or '}}' at character {at}")
+            at += 1
+            if text[at : at + 1] != '"':
+                at = _space(text, at)
+    except (StopIteration, RecursionError, ValueError) as error:
+        raise _explained(error, key) from None
+    _end(text, at + 1)
+    return found
 
 
 def elements(text: str) -> tuple[Raw, ...]:
@@ -99,45 +120,63 @@ def elements(text: str) -> tuple[Raw, ...]:
     start = _space(text, 0)
     if text[start : start + 1] != "[":
         raise NotJson("expected a JSON array")
-    raw, end = _array(text, start, None)
-    _ended(text, end, {})
+    try:
+        raw, end = _array(text, start)
+    except (StopIteration, RecursionError, ValueError) as error:
+        raise _explained(error, None) from None
+    _end(text, end)
     return raw.elements or ()
 
 
-def _array(text: str, start: int, member: str | None) -> tuple[Raw, int]:
+def member_elements(text: str, name: str) -> tuple[Raw, ...] | None:
+    """The elements of the array that the object *text*, known to be JSON, has under *name*; None when it has none.
+
+    For big objects of which one array is wanted: where the name stands once, nothing else is read.
+    """
+    places = [found.end() for found in re.finditer(f'"{re.escape(name)}"[ \t\n\r]*:[ \t\n\r]*', text)]
+    if len(places) == 1:
+        at = places[0]
+        return _array(text, at)[0].elements if text[at : at + 1] == "[" else None
+    raw = members(text, split=(name,)).get(name)
+    return raw.elements if raw else None
+
+
+def _array(text: str, start: int) -> tuple[Raw, int]:
     parts: list[Raw] = []
     at = _space(text, start + 1)
     if text[at : at + 1] == "]":
         return Raw([], text[start : at + 1], ()), at + 1
     while True:
-        part, at = _value(text, at, member)
-        parts.append(part)
-        at = _space(text, at)
+        value, end = _scan(text, at)
+        if end - at > DEEPEST and _is_deep(value, text, at, end):
+            raise NotJson(_TOO_DEEP)
+        parts.append(Raw(value, text[at:end]))
+        at = _space(text, end)
         mark = text[at : at + 1]
         if mark == "]":
             return Raw([part.value for part in parts], text[start : at + 1], tuple(parts)), at + 1
         if mark != ",":
-            raise NotJson(f"expected ',' or ']' at character {at}", member)
+            raise NotJson(f"expected ',' or ']' at character {at}")
         at = _space(text, at + 1)
 
 
-def _value(text: str, at: int, member: str | None) -> tuple[Raw, int]:
-    value, end = _guarded(_scan, text, at, member)
-    return Raw(value, text[at:end]), end
+def _is_deep(value: Any, text: str, start: int, end: int) -> bool:
+    if text.count("[", start, end) + text.count("{", start, end) <= DEEPEST:
+        return False  # nearly always: too few brackets to nest that deep
+    level = [value]
+    for _ in range(DEEPEST):
+        nested = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [part for parts in nested for part in parts]
+    return any(isinstance(each, dict | list) for each in level)
 
 
-def _guarded(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, member: str | None) -> tuple[Any, int]:
-    try:
-        return scan(text, at)
-    except StopIteration as stop:
-        raise NotJson(f"expected a value at character {stop.value}", member) from None
-    except RecursionError:
-        raise NotJson("the value is nested too deeply", member) from None
-    except NotJson as error:
-        raise NotJson(error.reason, member) from None
-    except ValueError as error:
-        # JSONDecodeError, or an integer of more digits than Python converts.
-        raise NotJson(str(error), member) from None
+def _explained(error: Exception, member: str | None) -> NotJson:
+    if isinstance(error, StopIteration):
+        return NotJson(f"expected a value at character {error.value}", member)
+    if isinstance(error, RecursionError):
+        return NotJson(_TOO_DEEP, member)
+    # JSONDecodeError, NotJson, or an integer of more digits than Python converts.
+    return NotJson(error.reason if isinstance(error, NotJson) else str(error), member)
 
 
 def _space(text: str, at: int) -> int:
@@ -147,10 +186,9 @@ def _space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _ended(text: str, at: int, found: dict[str, Raw]) -> dict[str, Raw]:
-    if _space(text, at) != len(text):
+def _end(text: str, at: int) -> None:
+    if at != len(text) and _space(text, at) != len(text):
         raise NotJson(f"unexpected text after the end of the value at character {at}")
-    return found
 
 
 def unstorable(text: str) -> str | None:
@@ -173,7 +211,8 @@ def without(text: str, name: str) -> str:
     """The object *text* without its member *name*; everything else as it stands."""
     if text.startswith('{"' + name + '":"'):
         end = text.find('"', len(name) + 5)
-        if text[end - 1] != "\\" and text[end + 1 : end + 2] == ",":
+        # A second member of that name would still be there.
+        if text[end - 1] != "\\" and text[end + 1 : end + 2] == "," and text.find('"' + name + '"', end) < 0:
             return "{" + text[end + 2 :]
     return join({key: raw.text for key, raw in members(text).items() if key != name})
 

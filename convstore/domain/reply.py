@@ -9,7 +9,7 @@ from typing import Any
 
 from convstore.domain import items, jsontext
 from convstore.domain.items import Item
-from convstore.domain.jsontext import NotJson, Raw
+from convstore.domain.jsontext import NotJson
 
 STATUSES = frozenset({"completed", "incomplete", "failed", "in_progress", "cancelled", "queued"})
 
@@ -57,23 +57,21 @@ class Reply:
 
 def of_text(text: str) -> Reply:
     """The reply in a Response object's JSON. Raises NotJson when it is no Response object."""
-    members = jsontext.members(text, split=("output",))
-    return of_members(members)
-
-
-def of_members(members: Mapping[str, Raw]) -> Reply:
-    """The same, of an object read by `jsontext.members` with its output split."""
-    output = members.get("output")
-    if output is None or output.elements is None:
-        if "error" not in members and "status" not in members:
+    response = jsontext.loads(text)
+    if not isinstance(response, dict):
+        raise NotJson("it is not an object")
+    output = response.pop("output", None)
+    if output is None:
+        status = response.get("status")
+        # Other services have a status, too: {"status": "ok"} is not an answer without words.
+        if "error" not in response and not (isinstance(status, str) and status in STATUSES):
             raise NotJson("it is not a Response object: no output", "output")
-        parts: tuple[Raw, ...] = ()
-    else:
-        parts = output.elements
-    if any(not isinstance(part.value, Mapping) for part in parts):
-        raise NotJson("an output item is not an object", "output")
-    envelope = {name: raw.value for name, raw in members.items() if name != "output"}
-    return Reply(_status(envelope), tuple(items.of_output(part) for part in parts), envelope)
+        return Reply(_status(response), (), response)
+    if not isinstance(output, list) or any(not isinstance(item, dict) for item in output):
+        raise NotJson("its output is not an array of items", "output")
+    # Read a second time for its text: the items are stored as the exact JSON that came.
+    parts = jsontext.member_elements(text, "output") or ()
+    return Reply(_status(response), tuple(items.of_output(part) for part in parts), response)
 
 
 def of_object(response: Mapping[str, Any]) -> Reply:
@@ -85,8 +83,8 @@ def of_object(response: Mapping[str, Any]) -> Reply:
 
 def _status(envelope: Mapping[str, Any]) -> str:
     status = envelope.get("status")
-    if status in STATUSES:
-        return str(status)
+    if isinstance(status, str) and status in STATUSES:
+        return status
     if envelope.get("error"):
         return "failed"
     return "incomplete" if envelope.get("incomplete_details") else "completed"

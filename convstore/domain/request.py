@@ -17,8 +17,8 @@ MASK = "<redacted>"
 
 # Kept for each exchange, in columns of its own or among its extras.
 PER_TURN = frozenset(
-    "input previous_response_id conversation store stream stream_options background metadata user safety_identifier "
-    "prompt_cache_key client_metadata".split()
+    "input previous_response_id conversation store stream stream_options background metadata user "
+    "safety_identifier prompt_cache_key client_metadata".split()
 )
 EXTRAS = ("prompt_cache_key", "client_metadata")
 
@@ -73,7 +73,7 @@ def of_members(members: Mapping[str, Raw], items: tuple[Item, ...]) -> CreateReq
     """The request made of checked members and its items."""
     given = {name: raw for name, raw in members.items() if raw.value is not None}
     kept = {name: raw.text for name, raw in given.items() if name not in PER_TURN}
-    if "tools" in kept and '"mcp"' in kept["tools"]:
+    if "tools" in kept and any(_is_mcp(tool) for tool in given["tools"].value):
         kept["tools"] = jsontext.dumps([_masked(tool) for tool in given["tools"].value]).decode()
     settings = jsontext.join(kept).encode()
     return CreateRequest(given, items, settings, jsontext.digest(settings))
@@ -81,7 +81,7 @@ def of_members(members: Mapping[str, Raw], items: tuple[Item, ...]) -> CreateReq
 
 def _masked(tool: Any) -> Any:
     """An MCP tool without its secrets: they go upstream, and nowhere else."""
-    if not isinstance(tool, Mapping) or tool.get("type") != "mcp":
+    if not _is_mcp(tool):
         return tool
     masked = dict(tool)
     if masked.get("authorization") is not None:
@@ -89,3 +89,7 @@ def _masked(tool: Any) -> Any:
     if isinstance(masked.get("headers"), Mapping):
         masked["headers"] = dict.fromkeys(masked["headers"], MASK)
     return masked
+
+
+def _is_mcp(tool: Any) -> bool:
+    return isinstance(tool, Mapping) and tool.get("type") == "mcp"

@@ -38,15 +38,15 @@ DEFAULTS: dict[str, Any] = {
 
 # Members of a request that its response does not repeat.
 NOT_ECHOED = frozenset(
-    "input model include stream stream_options context_management previous_response_id conversation store metadata "
-    "user safety_identifier prompt_cache_key client_metadata background_options".split()
+    "input model include stream stream_options context_management previous_response_id conversation store "
+    "metadata user safety_identifier prompt_cache_key client_metadata background_options".split()
 )
 
 # Ours to say, whatever the upstream says; everything else of its envelope is kept.
 OURS = frozenset(
     "id object created_at completed_at status error incomplete_details model output output_text usage "
-    "previous_response_id conversation store metadata user safety_identifier prompt_cache_key background instructions "
-    "tools tool_choice text truncation".split()
+    "previous_response_id conversation store metadata user safety_identifier prompt_cache_key background "
+    "instructions tools tool_choice text truncation".split()
 )
 
 
@@ -99,7 +99,14 @@ class Response:
         if self.conversation_id:
             head["conversation"] = {"id": self.conversation_id}
         return b"".join(
-            (jsontext.dumps(head)[:-1], b',"output":[', b",".join(output), b"],", _echo(self.settings, self.reply), b"}")
+            (
+                jsontext.dumps(head)[:-1],
+                b',"output":[',
+                b",".join(output),
+                b"],",
+                _echo(self.settings, self.reply),
+                b"}",
+            )
         )
 
 
@@ -107,7 +114,8 @@ def echoed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The request's settings as its response repeats them, defaults filled in."""
     echo = dict(DEFAULTS)
     for name, value in settings.items():
-        if name in NOT_ECHOED or value is None:
+        # A member of the answer's name is no parameter of the API: passed on, and never taken for the answer's.
+        if name in NOT_ECHOED or value is None or (name in OURS and name not in DEFAULTS):
             continue
         if name == "text":
             value = {**DEFAULTS["text"], **value, "format": _format(value.get("format"))}
@@ -122,12 +130,15 @@ def echoed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def additions(envelope: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an upstream's envelope says beyond the echo of the request: the part of it worth keeping."""
+    """What an upstream's envelope says beyond the echo of the request: the part of it worth keeping.
+
+    Null says nothing: thin upstreams send it for what they do not know.
+    """
     echo = echoed(settings)
     return {
         name: value
         for name, value in envelope.items()
-        if name not in OURS and not (value is None and echo.get(name) is None) and echo.get(name, ...) != value
+        if name not in OURS and value is not None and echo.get(name, ...) != value
     }
 
 

@@ -42,7 +42,7 @@ class Splitter:
             held = _LINE_END.sub(b"\n", held[: len(held) - len(tail)]) + tail
         blocks = held.split(b"\n\n")
         self._held = blocks.pop()
-        return [block.lstrip(b"\n") for block in blocks if block.strip(b"\n")]
+        return [block for each in blocks if (block := each.lstrip(b"\n") if each[:1] == b"\n" else each)]
 
     @property
     def rest(self) -> bytes:
@@ -54,6 +54,9 @@ def data_of(block: bytes) -> bytes:
     """The data of an event block: its `data` lines joined by newlines; b"" for comments and the like."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return block[6:]
+    at = block.find(b"\ndata: ") + 7
+    if at > 6 and block.startswith(b"event: ") and block.count(b"\n") == 1:
+        return block[at:]
     return b"\n".join(value for name, value in fields(block) if name == b"data")
 
 
@@ -65,4 +68,8 @@ def fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def encode(event: dict[str, object]) -> bytes:
     """An event of the API on the wire: `event:` always equals `data.type`."""
-    return b"event: " + str(event["type"]).encode() + b"\ndata: " + jsontext.dumps(event) + b"\n\n"
+    kind = str(event["type"])
+    if not (kind.isascii() and kind.isprintable()):
+        # An upstream's word for an event we do not know must not end the line it stands on.
+        kind = re.sub(r"[\r\n]", " ", kind)
+    return b"event: " + kind.encode("utf-8", "replace") + b"\ndata: " + jsontext.dumps(event) + b"\n\n"

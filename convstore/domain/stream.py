@@ -11,27 +11,29 @@ Source: docs/api.md, streaming events.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from convstore import ids
 from convstore.domain import events, items, jsontext, reply, sse
 from convstore.domain.fold import Fold
 from convstore.domain.items import Item
-from convstore.domain.jsontext import NotJson
+from convstore.domain.jsontext import NotJson, Raw
+from convstore.domain.passing import Passing, item_done, place, text_member
 from convstore.domain.reply import Reply
 
 TERMINAL = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed"}
 _TERMINAL_OF = {status: kind for kind, status in TERMINAL.items()}
 LIFECYCLE = frozenset({"response.created", "response.in_progress", "response.queued"})
 
-# `type` and `sequence_number` first, as OpenAI and most others write them; any other order takes the long way.
-_PLAIN = re.compile(
-    rb'event: (response\.[a-z_.]+\.(?:delta|done))\ndata: \{"type":"\1","sequence_number":(\d+),'
-    rb'(?:"output_index":\d+,|"(?:content|summary)_index":\d+,)*"item_id":"([^"\\]{1,255})"'
-)
 # How many events are kept as bytes before they are folded: a long answer then costs its text, not its events.
 KEPT = 512
+# What stands before a terminal event's response.
+_TERMINAL = re.compile(
+    r'\{"type":"(response\.(?:completed|incomplete|failed))","sequence_number":\d+,"response":(?=\{)'
+)
+_BEGINNINGS = (b"event: response.created\n", b"event: response.in_progress\n")
 
 
 class StreamError(NotJson):
@@ -47,15 +49,19 @@ class ResponseStream:
 
     def __init__(self, exchange_id: str, offset: int, lifecycle: Callable[[str], bytes]) -> None:
         self.reply: Reply | None = None
-        self.upstream: dict[str, Any] = {}
         self.sequence_number = 0
         self._exchange_id = exchange_id
         self._offset = offset
         self._lifecycle = lifecycle
         self._our_ids: dict[bytes, bytes] = {}
+        self._their_ids: dict[int, bytes] = {}
         self._announced: dict[int, str] = {}
-        self._done: dict[int, Item] = {}
+        self._done: dict[int, Callable[[], Item]] = {}
+        self.upstream: dict[str, Any] = {}
+        self._passing = Passing()
+        self._broken: StreamError | None = None
         self._kept: list[bytes] = []
+        self._kept_events = 0
         self._unsaved: list[bytes] = []
         self._fold = Fold()
 
@@ -68,19 +74,51 @@ class ResponseStream:
     def begun(self) -> bool:
         return self.sequence_number > 0
 
-    def feed(self, block: bytes) -> bytes:
-        """What the client gets for one event block of a `responses` upstream. Raises StreamError."""
-        plain = _PLAIN.match(block)
-        if plain and self.begun and int(plain[2]) == self.sequence_number:
-            ours = self._our_ids.get(plain[3])
-            # A part may lack its annotations; every other delta and end is complete as it is.
-            if ours is not None and (b"content_part." not in plain[1] or b'"annotations"' in block):
-                start, end = plain.span(3)
-                return self._keep(block[:start] + ours + block[end:] + b"\n\n")
+    def feed(self, blocks: Sequence[bytes]) -> bytes:
+        """What the client gets for event blocks of a `responses` upstream.
+
+        Raises StreamError for one that is no event: at once when it is the first, else at the next call, so that what
+        came before it is not lost.
+        """
+        if self._broken is not None:
+            raise self._broken
+        out: list[bytes] = []
+        at = 0
+        while at < len(blocks) and self.reply is None:
+            end, passed = self._passing.run(blocks, at, self.sequence_number, self._our_ids)
+            if end > at:
+                out.append(self._keep(passed, end - at))
+                at = end
+                continue
+            try:
+                out.append(self._one(blocks[at]))
+            except StreamError as error:
+                if not any(out):
+                    raise
+                self._broken = error
+                break
+            at += 1
+        return b"".join(out)
+
+    def _one(self, block: bytes) -> bytes:
+        done = item_done(block, self.sequence_number)
+        if done is not None:
+            passed = self._item_done(block, *done)
+            if passed:
+                return passed
         data = sse.data_of(block)
         if not data or data == b"[DONE]":
             return b""
         return self.push(self._read(data))
+
+    def _item_done(self, block: bytes, index: int, start: int, item: Mapping[str, Any]) -> bytes:
+        """The last event of an item under our id, as bytes; b"" when its id cannot simply be replaced."""
+        ours = self._announced.get(index)
+        theirs = self._their_ids.get(index)
+        if ours is None or theirs is None or not block.startswith(b'{"id":"' + theirs + b'",', start):
+            return b""
+        self._done[index] = lambda: items.of_output(Raw(item, block[start:-1].decode()))
+        return self._keep(block[:start] + b'{"id":"' + ours.encode() + block[start + 7 + len(theirs) :] + b"\n\n")
 
     def push(self, event: Mapping[str, Any]) -> bytes:
         """What the client gets for one event that is an object already. Its own number, if any, is ignored."""
@@ -91,10 +129,13 @@ class ResponseStream:
             # Nothing may have been sent yet: then the caller can still answer with a plain error.
             self._terminate(kind, event)
             return b""
-        out = b"" if self.begun else self.begin()
         if kind in LIFECYCLE:
             self.upstream.update(_envelope(event))
-            return out
+            return b"" if self.begun else self.begin()
+        text = text_member(kind)
+        if text is not None and not isinstance(event.get(text), str):
+            raise StreamError(f"an event of the kind {kind} has no text")
+        out = b"" if self.begun else self.begin()
         if kind in TERMINAL:
             self._terminate(kind, event)
             return out + self._unannounced()
@@ -111,16 +152,18 @@ class ResponseStream:
 
     def partial(self) -> list[Item]:
         """The output items of what has gone out so far."""
-        self._fold_kept()
-        return [items.of_object(item) for item in self._fold.output]
+        return [items.of_object(item) for item in self._folded()]
 
     def answer(self) -> list[Item]:
         """The output items of the finished stream: the terminal event's, or those announced as done if it has fewer."""
         if self.reply is None:
             return self.partial()
-        if len(self.reply.output) >= len(self._done):
+        if len(self.reply.output) >= len(self._announced):
             return list(self.reply.output)
-        return [item for _, item in sorted(self._done.items())]
+        if len(self._done) >= len(self._announced):
+            return [self._done[index]() for index in sorted(self._done)]
+        ended = {"status": "completed"} if self.reply.status == "completed" else {}
+        return [items.of_object({**item, **(ended if "status" in item else {})}) for item in self._folded()]
 
     def take_unsaved(self) -> list[bytes]:
         """The events that went out since the last call. May be called from another thread than `feed`."""
@@ -131,7 +174,12 @@ class ResponseStream:
 
     def _read(self, data: bytes) -> Mapping[str, Any]:
         try:
-            members = jsontext.members(jsontext.decode(data))
+            text = jsontext.decode(data)
+            terminal = _TERMINAL.match(text)
+            if terminal is not None and text.endswith("}}"):
+                # The text is kept: stored items are the exact JSON that came.
+                return {"type": terminal[1], "_reply": reply.of_text(text[terminal.end() : -1])}
+            members = jsontext.members(text)
         except NotJson as error:
             raise StreamError(f"an event is not JSON: {error.reason}") from error
         kind = members.get("type")
@@ -139,13 +187,23 @@ class ResponseStream:
             if "error" in members:
                 return {"type": "error", "error": members["error"].value}
             raise StreamError("an event has no type")
+        if not (kind.value.isascii() and kind.value.isprintable()):
+            raise StreamError("an event has a type that no event line can hold")
         event = {name: raw.value for name, raw in members.items()}
-        if kind.value in TERMINAL and isinstance(event.get("response"), dict):
-            # The text is kept: stored items are the exact JSON that came.
-            event["_reply"] = reply.of_text(members["response"].text)
+        if kind.value in TERMINAL:
+            event["_reply"] = self._reply(members)
         if kind.value == "response.output_item.done" and isinstance(event.get("item"), dict):
             event["_item"] = items.of_output(members["item"])
         return event
+
+    def _reply(self, members: Mapping[str, Raw]) -> Reply:
+        if not isinstance(_value(members, "response"), dict):
+            # The least an upstream can say: the answer is what its events were.
+            return Reply("completed", (), {})
+        try:
+            return reply.of_text(members["response"].text)
+        except NotJson as error:
+            raise StreamError(f"the last event's response is none: {error.reason}") from error
 
     def _terminate(self, kind: str, event: Mapping[str, Any]) -> None:
         if kind == "error":
@@ -155,6 +213,7 @@ class ResponseStream:
         if said is None:
             response = event.get("response")
             said = reply.of_object(response if isinstance(response, Mapping) else {})
+        # A thin terminal event leaves to the first one what has been said.
         self.reply = Reply(TERMINAL[kind], said.output, {**self.upstream, **said.envelope})
         if TERMINAL[kind] != "completed" and len(said.output) < len(self._announced):
             # A failed response often comes with an empty output, whatever was sent before.
@@ -181,12 +240,15 @@ class ResponseStream:
             event["output_index"] = index
             event["item"] = self._our_item(item, index)
             if event["type"] == "response.output_item.done":
-                self._done[index] = done or items.of_object(item)
-        elif "item_id" in event:
-            theirs = str(event["item_id"]).encode("utf-8", "replace")
+                finished = done or items.of_object(item)
+                self._done[index] = lambda: finished
+        elif "item_id" in event or place(event["type"]):
+            theirs = str(event.get("item_id")).encode("utf-8", "replace")
             ours = self._our_ids.get(theirs)
-            event["item_id"] = ours.decode() if ours else self._announced.get(index, event["item_id"])
+            event["item_id"] = ours.decode() if ours else self._announced.get(index, event.get("item_id"))
             event["output_index"] = index
+            for name in place(event["type"]) - event.keys():
+                event[name] = [] if name == "logprobs" else 0
         if isinstance(event.get("part"), Mapping):
             event["part"] = items.filled_part(event["part"])
         return event
@@ -196,7 +258,9 @@ class ResponseStream:
         if index not in self._announced:
             self._announced[index] = ids.item(kind, self._exchange_id, self._offset + index)
         if isinstance(item.get("id"), str):
-            self._our_ids[item["id"].encode("utf-8", "replace")] = self._announced[index].encode()
+            theirs = item["id"].encode("utf-8", "replace")
+            self._our_ids[theirs] = self._announced[index].encode()
+            self._their_ids[index] = theirs
         return {**items.filled_out(item), "id": self._announced[index]}
 
     def _numbered(self, event: Mapping[str, Any]) -> bytes:
@@ -207,27 +271,39 @@ class ResponseStream:
     def _lifecycle_event(self, kind: str, response: bytes) -> bytes:
         number = self.sequence_number
         self.sequence_number += 1
+        if b"\n" in response or b"\r" in response:
+            # Items are the upstream's own text; between its tokens a line end is only space, in an event it is not.
+            response = response.replace(b"\r", b" ").replace(b"\n", b" ")
         head = f'event: {kind}\ndata: {{"type":"{kind}","sequence_number":{number},"response":'
         return b"".join((head.encode(), response, b"}\n\n"))
 
-    def _keep(self, block: bytes) -> bytes:
-        self.sequence_number += 1
-        self._kept.append(block)
-        self._unsaved.append(block)
-        if len(self._kept) >= KEPT:
+    def _keep(self, events_sent: bytes, count: int = 1) -> bytes:
+        self.sequence_number += count
+        self._kept.append(events_sent)
+        self._unsaved.append(events_sent)
+        self._kept_events += count
+        if self._kept_events >= KEPT:
             self._fold_kept()
-        return block
+        return events_sent
+
+    def _folded(self) -> list[dict[str, Any]]:
+        self._fold_kept()
+        return self._fold.output
 
     def _fold_kept(self) -> None:
         fold(self._kept, into=self._fold)
         self._kept.clear()
+        self._kept_events = 0
 
 
-def fold(blocks: Iterable[bytes], into: Fold | None = None) -> Fold:
-    """The output of a stream from the bytes of its events."""
+def fold(sent: Iterable[bytes], into: Fold | None = None) -> Fold:
+    """The output of a stream from the bytes of its events, as they were sent."""
     folded = into or Fold()
-    for block in blocks:
-        folded.add(jsontext.loads(sse.data_of(block)))
+    for events_sent in sent:
+        for block in events_sent.split(b"\n\n"):
+            if block:
+                with suppress(NotJson):  # what was cut off by a crash is lost, not what came before it
+                    folded.add(jsontext.loads(sse.data_of(block)))
     return folded
 
 
@@ -235,6 +311,10 @@ def of_response(stream: ResponseStream, said: Reply) -> bytes:
     """Everything but the terminal event, for an upstream that answered a streamed request with plain JSON."""
     kind = _TERMINAL_OF.get(said.status, "response.failed")
     return stream.push({"type": kind, "response": said.envelope, "_reply": said})
+
+
+def _value(members: Mapping[str, Raw], name: str) -> Any:
+    return members[name].value if name in members else None
 
 
 def _envelope(event: Mapping[str, Any]) -> Mapping[str, Any]:

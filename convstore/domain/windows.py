@@ -4,7 +4,6 @@ Windows come from the price library's data, counts from a tokenizer that is exac
 for others. Both are asked only when a context is long enough for the answer to matter.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from convstore.domain import jsontext
@@ -12,10 +11,17 @@ from convstore.domain import jsontext
 # A token is at least one byte, so a context of no more bytes than the window has tokens needs no counting; and no
 # chat model's window is smaller than this, so such a context needs no look-up either.
 SMALLEST = 4096
+# Bytes a token has at the least in any language's prose; denser contexts are rare, and the upstream's to refuse.
+DENSE = 2
 # Role and separators of one message, in the chat format of OpenAI's models.
 WRAPPING = 4
+# Items counted before: a thread's are the same at every turn, and counting is a thousand times a digest's work.
+REMEMBERED = 50_000
+_counted: dict[bytes, int] = {}
 # Members of items that no model reads as text.
-_UNSEEN = frozenset({"type", "role", "status", "id", "call_id", "encrypted_content", "image_url", "file_data", "annotations"})
+_UNSEEN = frozenset(
+    {"type", "role", "status", "id", "call_id", "encrypted_content", "image_url", "file_data", "annotations"}
+)
 
 
 @lru_cache(maxsize=1024)
@@ -34,26 +40,43 @@ def of_model(model: str, upstream_url: str) -> int | None:
     return known.context_window
 
 
-def count(texts: Sequence[bytes]) -> int:
-    """The tokens of JSON items, estimated on their text."""
+def of_item(body: bytes) -> int:
+    """The tokens of one item's JSON, estimated: its texts, and what the wrapping of a message takes."""
+    digest = jsontext.digest(body)
+    known = _counted.get(digest)
+    if known is None:
+        if len(_counted) > REMEMBERED:
+            _counted.clear()
+        known = _counted[digest] = WRAPPING + of_texts(jsontext.loads(body))
+    return known
+
+
+def of_texts(*values: object) -> int:
+    """The tokens of all texts in JSON values that a model reads: no ids, no images, nothing sealed."""
+    return sum(_length(text) for value in values for text in _strings(value))
+
+
+def _length(text: str) -> int:
     encoding = _encoding()
-    return sum(len(encoding.encode_ordinary(text.decode("utf-8", "replace"))) for text in texts)
-
-
-def estimate(instructions: object, tools: object, items: Sequence[bytes]) -> int:
-    """The tokens a request would cost as input, estimated: its texts, and what the wrapping of each item takes."""
-    texts = [*_strings(instructions), *_strings(tools)]
-    for item in items:
-        texts += _strings(jsontext.loads(item))
-    return count([text.encode("utf-8", "replace") for text in texts]) + WRAPPING * len(items)
+    try:
+        return len(encoding.encode_ordinary(text))
+    except UnicodeEncodeError:
+        # Half a surrogate pair: no client may send one, but an upstream's answer can hold it.
+        return len(encoding.encode_ordinary(text.encode("utf-8", "replace").decode()))
 
 
 def _strings(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for key, part in value.items() if key not in _UNSEEN for text in _strings(part)]
-    return [text for part in value for text in _strings(part)] if isinstance(value, list) else []
+    found: list[str] = []
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, str):
+            found.append(part)
+        elif isinstance(part, dict):
+            rest += [inner for key, inner in part.items() if key not in _UNSEEN]
+        elif isinstance(part, list):
+            rest += part
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,9 @@ class _Field(fields.Field[Any]):
 class Text(_Field):
     """A string, with a length and a pattern if they matter."""
 
-    def __init__(self, *, longest: int | None = None, shortest: int = 0, pattern: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, longest: int | None = None, shortest: int = 0, pattern: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.longest = longest
         self.shortest = shortest
@@ -43,7 +45,10 @@ class Text(_Field):
             raise invalid(
                 "invalid_value",
                 "Invalid '{param}': string does not match pattern. Expected a string that matches the pattern "
-                f"'^{self.pattern.pattern}$'.".replace("{param}", "\0").replace("{", "{{").replace("}", "}}").replace("\0", "{param}"),
+                f"'^{self.pattern.pattern}$'.".replace("{param}", "\0")
+                .replace("{", "{{")
+                .replace("}", "}}")
+                .replace("\0", "{param}"),
             )
         return value
 
@@ -174,7 +179,9 @@ class Array(_Field):
 class Checked(_Field):
     """A value that a function checks: for shapes that are one of several."""
 
-    def __init__(self, check: Callable[[Any], None], *, one_of: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, check: Callable[[Any], None], *, one_of: Sequence[Mapping[str, Any]] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.check = check
         self.one_of = one_of

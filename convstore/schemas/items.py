@@ -14,7 +14,15 @@ from convstore.schemas.problems import bad_value, invalid, wrong_type
 
 ROLES = ("user", "assistant", "system", "developer")
 INPUT_PARTS = ("input_text", "input_image", "input_file", "input_audio")
-MESSAGE_PARTS = (*INPUT_PARTS, "output_text", "refusal", "text", "summary_text", "reasoning_text", "computer_screenshot")
+MESSAGE_PARTS = (
+    *INPUT_PARTS,
+    "output_text",
+    "refusal",
+    "text",
+    "summary_text",
+    "reasoning_text",
+    "computer_screenshot",
+)
 
 # Columns hold 255 characters; OpenAI's own ids have 53 to 64.
 LONGEST_ID = 255

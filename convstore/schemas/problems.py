@@ -23,12 +23,14 @@ class Problem:
 
 def invalid(code: str | None, message: str) -> ValidationError:
     """The error a field raises."""
-    return ValidationError([Problem(code, message)])  # type: ignore[list-item]
+    return ValidationError([Problem(code, message)])
 
 
 def wrong_type(expected: str, value: Any) -> ValidationError:
     """*expected* with its article: "a string"."""
-    return invalid("invalid_type", f"Invalid type for '{{param}}': expected {expected}, but got {kind_of(value)} instead.")
+    return invalid(
+        "invalid_type", f"Invalid type for '{{param}}': expected {expected}, but got {kind_of(value)} instead."
+    )
 
 
 def bad_value(value: Any, allowed: Iterable[str]) -> ValidationError:
@@ -70,7 +72,8 @@ def first(error: ValidationError) -> InvalidRequest:
 def _first(messages: Any, path: str) -> tuple[str, Any]:
     if isinstance(messages, Mapping):
         key, inner = next(iter(messages.items()))
-        if key == "_schema":
+        # What marshmallow itself says of a whole object is a text; ours about a member of that name is a Problem.
+        if key == "_schema" and isinstance(inner, list) and isinstance(inner[0], str):
             return _first(inner, path)
         step = f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
         return _first(inner, path + step)

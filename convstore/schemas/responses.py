@@ -77,7 +77,9 @@ def _check_tool(value: Any) -> None:
         raise wrong_type("an object", value)
     kind = value.get("type")
     if kind is None:
-        raise ValidationError({"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]})
+        raise ValidationError(
+            {"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]}
+        )
     if not isinstance(kind, str):
         raise ValidationError({"type": wrong_type("a string", kind).messages})
     shape = _TOOL_SHAPES.get(kind)
@@ -92,7 +94,9 @@ def _check_tool_choice(value: Any) -> None:
     elif not isinstance(value, Mapping):
         raise wrong_type("one of a string or an object", value)
     elif not isinstance(value.get("type"), str):
-        raise ValidationError({"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]})
+        raise ValidationError(
+            {"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]}
+        )
 
 
 def _check_conversation(value: Any) -> None:
@@ -241,7 +245,8 @@ def read(body: bytes, split: tuple[str, ...] = ()) -> dict[str, Raw]:
         members = jsontext.members(text, split)
     except NotJson as error:
         raise InvalidRequest(
-            f"Invalid body: failed to parse JSON value. Please check the value to ensure it is valid JSON. ({error.reason})",
+            "Invalid body: failed to parse JSON value. "
+            f"Please check the value to ensure it is valid JSON. ({error.reason})",
             code="invalid_json",
             param=error.member,
         ) from error
@@ -297,7 +302,7 @@ def _check_sources(members: Mapping[str, Raw]) -> None:
         if "input" not in given:
             raise problems.missing("input")
         raise InvalidRequest(
-            'One of "input" or "previous_response_id" or \'prompt\' or \'conversation\' must be provided.'
+            "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided."
         )
 
 
@@ -345,5 +350,7 @@ def idempotency_key(header: str | None) -> str | None:
     if header is None:
         return None
     if not 1 <= len(header) <= 255 or not header.isascii() or not header.isprintable():
-        raise InvalidRequest("Invalid 'Idempotency-Key': expected 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+        raise InvalidRequest(
+            "Invalid 'Idempotency-Key': expected 1 to 255 printable ASCII characters.", param="Idempotency-Key"
+        )
     return header

@@ -27,10 +27,19 @@ class Followed:
     since: float
     parts: int = 0
     stopped: bool = False
+    # What could not be written yet, and the end of the save that is writing.
+    unwritten: bytes = b""
+    saving: threading.Event | None = None
 
     def stop(self) -> bool:
-        """End it, because the answer is about to be written. True when parts of it were saved."""
+        """End it, because the answer is about to be written. True when parts of it were saved.
+
+        Waits for a save that is under way: parts that came after the answer would stay for ever.
+        """
         self.stopped = True
+        saving = self.saving
+        if saving is not None:
+            saving.wait()
         return self.parts > 0
 
 
@@ -62,16 +71,26 @@ class Journal:
                     self._running = False
                     return
                 due = [each for each in self._followed if time.monotonic() - each.since >= EVERY_S]
-            self._save(due)
+            over = threading.Event()
+            try:
+                self._save(due, over)
+            except Exception:
+                logs.get().exception("journal_failed", streams=len(due))
+            finally:
+                for each in due:
+                    each.saving = None
+                over.set()
 
-    def _save(self, due: list[Followed]) -> None:
+    def _save(self, due: list[Followed], over: threading.Event) -> None:
         rows = []
         for each in due:
+            # In this order: either the stream sees that it is being saved, or this sees that it has stopped.
+            each.saving = over
             if each.stopped:
                 continue
-            news = each.stream.take_unsaved()
-            if news:
-                rows.append((each.exchange_id, each.parts, b"".join(news)))
+            each.unwritten += b"".join(each.stream.take_unsaved())
+            if each.unwritten:
+                rows.append((each.exchange_id, each.parts, each.unwritten))
                 each.parts += 1
         if not rows:
             return
@@ -81,3 +100,6 @@ class Journal:
         except StorageUnavailable:
             # The answer itself is still to be written, and waits for the database longer than this does.
             logs.get().warning("journal_not_written", streams=len(rows))
+            return
+        for each in due:
+            each.unwritten = b""

@@ -8,11 +8,12 @@ import hashlib
 import secrets
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from convstore import ids
-from convstore.errors import InvalidRequest, NotFound, Unauthenticated
+from convstore.errors import InvalidRequest, NotFound, StorageUnavailable, Unauthenticated
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal, Right
 from convstore.storage import everywhere
@@ -31,7 +32,12 @@ class KeyNotFound(NotFound):
 
 
 def create(
-    deps: Deps, project: str, *, name: str = "", scopes: tuple[Right, ...] = tuple(Right), expires_at: datetime | None = None
+    deps: Deps,
+    project: str,
+    *,
+    name: str = "",
+    scopes: tuple[Right, ...] = tuple(Right),
+    expires_at: datetime | None = None,
 ) -> tuple[Key, str]:
     """A new key of a project, which is made if need be; with the key's text, which nobody will see again."""
     if not project.strip() or len(project) > 255:
@@ -103,7 +109,8 @@ class Authenticator:
             raise Unauthenticated("Incorrect API key provided.", code="invalid_api_key")
         noted = before.noted if before else key.last_used_at
         if noted is None or now - noted >= USE_NOTED_EVERY:
-            with self._deps.database.transaction() as connection:
+            # A courtesy: a database that cannot be written just now must not keep readers out.
+            with suppress(StorageUnavailable), self._deps.database.transaction() as connection:
                 everywhere.touch_key(connection, key.id, now)
             noted = now
         rights = frozenset(Right(scope) for scope in key.scopes)

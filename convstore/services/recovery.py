@@ -10,11 +10,14 @@ import socket
 import threading
 import uuid
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
-from convstore.domain import items, sse, stream
+from convstore.domain import items, stream
 from convstore.domain.exchange import Ending
+from convstore.domain.fold import Fold
 from convstore.domain.items import Item
+from convstore.domain.jsontext import NotJson
 from convstore.errors import ConvstoreError, StorageUnavailable
 from convstore.services.deps import Deps
 from convstore.storage import everywhere, exchanges, turns
@@ -46,18 +49,21 @@ def leave(deps: Deps) -> None:
         everywhere.leave(connection, deps.process)
 
 
-def sweep(deps: Deps) -> int:
-    """Close what dead processes had begun. Returns how many exchanges were closed."""
+def sweep(deps: Deps, since: datetime | None = None) -> int:
+    """Close what dead processes had begun. Returns how many exchanges were closed.
+
+    since: from when on others could have been heard. Silence before it says nothing: it may have been ours.
+    """
     with deps.database.connection() as connection:
-        gone = [each.id for each in everywhere.processes(connection) if _is_gone(deps, each)]
+        gone = [each.id for each in everywhere.processes(connection) if _is_gone(deps, each, since)]
         gone += everywhere.ownerless(connection, BATCH)
     closed = 0
     while gone:
         with deps.database.connection() as connection:
             left = everywhere.abandoned(connection, gone, BATCH)
-        for project_id, exchange_id in left:
-            closed += _close(deps, project_id, exchange_id)
-        if len(left) < BATCH:
+        done = sum(_closed(deps, project_id, exchange_id) for project_id, exchange_id in left)
+        closed += done
+        if len(left) < BATCH or not done:
             break
     for process_id in gone:
         with deps.database.transaction() as connection:
@@ -73,16 +79,25 @@ def start_beating(deps: Deps) -> threading.Event:
 
 
 def _beat(deps: Deps, stop: threading.Event) -> None:
+    since = beaten = deps.clock()
     while not stop.wait(BEAT_S):
         try:
+            now = deps.clock()
             with deps.database.transaction() as connection:
-                alive = everywhere.beat(connection, deps.process, deps.clock())
+                alive = everywhere.beat(connection, deps.process, now)
+            if now - beaten > SILENT / 2:
+                # The database was away, or the machine asleep. Whoever has an answer to write gets time to do it.
+                since = now
+            beaten = now
             if not alive:
                 enter(deps)
             _write_late(deps)
-            sweep(deps)
+            sweep(deps, since)
         except ConvstoreError as error:
             logs.get().warning("heartbeat_failed", reason=error.message)
+        except Exception:
+            # Whatever it was: a process that stops beating is taken for dead, with all it is working on.
+            logs.get().exception("heartbeat_failed")
 
 
 def _write_late(deps: Deps) -> None:
@@ -95,6 +110,20 @@ def _write_late(deps: Deps) -> None:
             with deps.late.lock:
                 deps.late.waiting.extend(waiting[number:])
             return
+        except Exception:
+            # It can never be written; the others can.
+            logs.get().exception("late_answer_lost")
+
+
+def _closed(deps: Deps, project_id: str, exchange_id: str) -> bool:
+    """Close one exchange; one that cannot be closed keeps nobody from closing the others, or from starting."""
+    try:
+        return _close(deps, project_id, exchange_id)
+    except StorageUnavailable:
+        raise
+    except Exception:
+        logs.get().exception("recovery_failed", response_id=exchange_id)
+        return False
 
 
 def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
@@ -118,17 +147,22 @@ def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
 
 
 def _output(arrived: list[bytes]) -> list[Item]:
-    splitter = sse.Splitter()
-    blocks = [block for part in arrived for block in splitter.feed(part)]
-    return [items.of_object(item) for item in stream.fold(blocks).output]
+    """The output items in the journal. An event that cannot be read is left out: the rest is worth keeping."""
+    folded = Fold()
+    for part in arrived:
+        for block in part.split(b"\n\n"):
+            with suppress(NotJson):
+                stream.fold([block], into=folded)
+    return [items.of_object(item) for item in folded.output]
 
 
-def _is_gone(deps: Deps, process: Process) -> bool:
+def _is_gone(deps: Deps, process: Process, since: datetime | None) -> bool:
     if process.id == deps.process:
         return False
     if process.host == _machine() and not _is_running(process.pid):
         return True
-    return deps.clock() - process.seen_at > SILENT
+    heard = max(process.seen_at, since) if since else process.seen_at
+    return deps.clock() - heard > SILENT
 
 
 def _is_running(pid: int) -> bool:
@@ -144,6 +178,6 @@ def _is_running(pid: int) -> bool:
 def _machine() -> str:
     """This machine, as far as process ids are concerned: containers share names, not process ids."""
     try:
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()

@@ -11,8 +11,8 @@ recorded with what had arrived. Streams are in streaming.py.
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from convstore import ids
 from convstore.domain import context, windows
@@ -30,6 +30,7 @@ from convstore.errors import (
     IdempotencyInProgress,
     IdempotencyMismatch,
     ItemNotFound,
+    Mistake,
     ParentUnfinished,
     PreviousResponseNotFound,
     UpstreamCut,
@@ -60,6 +61,7 @@ class Whole:
 
     response_id: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def call_of(request_id: str, idempotency_key: str | None, body: bytes) -> Call:
@@ -85,10 +87,15 @@ def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call)
     except turns.KeyTaken:
         # Two requests with one key, at the same time: the other was first.
         return create(deps, principal, request, call)
-    answer = turn.ask()
-    if request.stream:
-        return streaming.begin(turn, answer)
-    return _whole(turn, answer)
+    try:
+        answer = turn.ask()
+        return streaming.begin(turn, answer) if request.stream else _whole(turn, answer)
+    except ConvstoreError:
+        raise
+    except Exception:
+        # A mistake of ours is no reason to leave the exchange open for ever. Ending it twice does nothing.
+        turn.fail(Mistake())
+        raise
 
 
 # -- before the call ------------------------------------------------------------------------------------------
@@ -133,12 +140,8 @@ def _resolved(deps: Deps, principal: Principal, request: CreateRequest) -> Creat
 def _fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Upstream) -> Shown:
     """What the model is shown: everything, or the newest turns that its window takes. Raises ContextTooLong."""
     shown = context.shown(history, request.items, upstream.name)
-    size = sum(map(len, shown.bodies)) + len(request.settings)
-    window = upstream.settings.context_window
-    if size <= (window or windows.SMALLEST):
-        return shown
-    window = window or windows.of_model(upstream.model_name(request.model), upstream.settings.url)
-    if window is None or size <= window:
+    window = _window(request, upstream, size=sum(map(len, shown.bodies)) + len(request.settings))
+    if window is None:
         return shown
     kept = _newest(request, history, window)
     if len(kept) == len(history):
@@ -146,12 +149,30 @@ def _fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Up
     if not request.truncates:
         raise ContextTooLong
     rest = context.shown(kept, request.items, upstream.name)
-    return Shown(rest.bodies, len(history) - len(kept) + rest.dropped)
+    return Shown(rest.bodies, len(history) - len(kept) + rest.dropped, cut=True)
+
+
+def _window(request: CreateRequest, upstream: Upstream, size: int) -> int | None:
+    """The window in tokens, when it is known and a context of *size* bytes may exceed it; else None.
+
+    A token has at least one byte, so fewer bytes than that need no counting. Where nothing is to be left out and the
+    window is not ours but the price library's, the upstream is the better judge of what just fits.
+    """
+    window = upstream.settings.context_window
+    if size <= (window or windows.SMALLEST):
+        return None
+    if window is not None:
+        return window
+    window = windows.of_model(upstream.model_name(request.model), upstream.settings.url)
+    if window is None or size <= window * (1 if request.truncates else windows.DENSE):
+        return None
+    return window
 
 
 def _newest(request: CreateRequest, history: Sequence[ContextItem], window: int) -> list[ContextItem]:
     """The newest whole turns that fit beside the request itself. Raises ContextTooLong when not even that fits."""
-    room = window - windows.count([request.settings, *(item.body for item in request.items)])
+    room = window - windows.of_texts(request.value("instructions"), request.value("tools"))
+    room -= sum(windows.of_item(item.body) for item in request.items)
     if room < 0:
         raise ContextTooLong
     pieces = context.turns(history)
@@ -159,7 +180,7 @@ def _newest(request: CreateRequest, history: Sequence[ContextItem], window: int)
     needed = 1 if pieces and any(item.type in OUTPUTS for item in request.items) else 0
     kept: list[list[ContextItem]] = []
     for piece in reversed(pieces):
-        room -= windows.count([item.body for item in piece])
+        room -= sum(windows.of_item(item.body) for item in piece)
         if room < 0:
             break
         kept.append(piece)
@@ -185,7 +206,7 @@ def _begin(
         beginning = replace(beginning, lane=beginning.id)
         turns.begin(deps.database, principal.project_id, beginning, deps.process, call.key)
     previous = None
-    if parent is not None and upstream.keeps_state and parent.upstream == upstream.name and not shown.dropped:
+    if parent is not None and upstream.keeps_state and parent.upstream == upstream.name and not shown.cut:
         previous = parent.upstream_response_id
     model = upstream.model_name(request.model)
     question = Question(request, model, shown.bodies, len(request.items), previous)
@@ -223,17 +244,19 @@ def _beginning(
 
 def _whole(turn: Turn, answer: Answer) -> Whole:
     """Read an answer to its end and record it."""
+    # Some upstreams stream although nobody asked them to.
+    stream = ResponseStream(turn.beginning.id, len(turn.beginning.items), turn.in_progress)
     try:
-        reply = _streamed_reply(turn, answer) if answer.reply.is_stream else _reply(answer)
-        if reply.status == "failed" and not reply.output and reply.error is not None:
-            raise failures.of_error(reply.error, turn.upstream.secrets)
+        reply = _streamed_reply(stream, answer) if answer.reply.is_stream else _reply(answer)
     except ConvstoreError as error:
-        turn.fail(error)
+        turn.fail(error, stream.partial(), broke_off=stream.begun, known=stream.upstream)
         raise
     finally:
         answer.reply.close()
     exchange = turn.complete(reply, reply.output)
-    return written(exchange, reply.output)
+    if reply.status == "failed" and not reply.output and reply.error is not None:
+        raise failures.of_error(reply.error, turn.upstream.secrets)
+    return replace(written(exchange, reply.output), headers=answer.reply.limits())
 
 
 def written(exchange: Exchange, output: Sequence[Item]) -> Whole:
@@ -247,9 +270,7 @@ def _reply(answer: Answer) -> Reply:
     return answer.dialect.reply(answer.reply.body(), answer.question)
 
 
-def _streamed_reply(turn: Turn, answer: Answer) -> Reply:
-    """The reply of an upstream that streams although nobody asked it to."""
-    stream = ResponseStream(turn.beginning.id, len(turn.beginning.items), turn.in_progress)
+def _streamed_reply(stream: ResponseStream, answer: Answer) -> Reply:
     for _ in streaming.translated(stream, answer):
         pass
     if stream.reply is None:

@@ -5,9 +5,10 @@ from a queue. So a client that hangs up, or reads slowly, costs nothing but the 
 full. The terminal event is queued after the answer is on disk, never before.
 """
 
+import _thread
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from convstore.domain import events, jsontext, sse
@@ -15,7 +16,7 @@ from convstore.domain.exchange import Exchange, output_ids
 from convstore.domain.items import Item
 from convstore.domain.jsontext import NotJson
 from convstore.domain.stream import ResponseStream, of_response
-from convstore.errors import ConvstoreError, StorageUnavailable, UpstreamCut, UpstreamGarbled
+from convstore.errors import ConvstoreError, Mistake, StorageUnavailable, UpstreamCut, UpstreamGarbled
 from convstore.services.journal import Followed
 from convstore.services.turn import Turn
 from convstore.telemetry import logs, metrics
@@ -29,6 +30,7 @@ class Streamed(Protocol):
     """An answer in events: an iterable of bytes whose close() is always called."""
 
     response_id: str
+    headers: Mapping[str, str]
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -62,6 +64,7 @@ class Relayed:
 
     def __init__(self, turn: Turn, answer: Answer) -> None:
         self.response_id = turn.beginning.id
+        self.headers: Mapping[str, str] = answer.reply.limits()
         self._turn = turn
         self._answer = answer
         self._stream = ResponseStream(turn.beginning.id, len(turn.beginning.items), turn.in_progress)
@@ -76,7 +79,8 @@ class Relayed:
             self._out.put(first)
         _running.add(self)
         metrics.STREAMS.inc()
-        threading.Thread(target=self._pump, args=(source,), daemon=True).start()
+        # The low-level call: a Thread object costs as much as the rest of this function.
+        _thread.start_new_thread(self._pump, (source,))
 
     def __iter__(self) -> Iterator[bytes]:
         while (block := self._out.get()) is not None:
@@ -104,8 +108,17 @@ class Relayed:
 
     def _blocks(self) -> Iterator[bytes]:
         """Everything the client gets, its terminal event last. The answer is recorded before that one."""
+        followed = self._turn.deps.journal.follow(self.response_id, self._stream)
+        try:
+            yield from self._relayed(followed)
+        except ConvstoreError:
+            raise
+        except Exception:
+            logs.get().exception("stream_failed", response_id=self.response_id)
+            yield self._broken(Mistake(), followed)
+
+    def _relayed(self, followed: Followed) -> Iterator[bytes]:
         turn, stream = self._turn, self._stream
-        followed = turn.deps.journal.follow(self.response_id, stream)
         try:
             for block in translated(stream, self._answer):
                 if turn.first_event_at is None:
@@ -113,15 +126,16 @@ class Relayed:
                 yield block
             if stream.reply is None:
                 raise UpstreamCut
-            if not stream.begun and stream.reply.status == "failed":
-                # Nothing has been sent: the client can still get a plain error.
-                raise failures.of_error(stream.reply.error or {}, turn.upstream.secrets)
         except ConvstoreError as error:
             yield self._broken(error, followed)
             return
         finally:
             self._answer.reply.close()
         turn.journalled = followed.stop()
+        if not stream.begun and stream.reply.status == "failed":
+            # Nothing has been sent: the client can still get a plain error.
+            turn.complete(stream.reply, stream.answer())
+            raise failures.of_error(stream.reply.error or {}, turn.upstream.secrets)
         yield self._finished()
 
     def _finished(self) -> bytes:
@@ -140,7 +154,7 @@ class Relayed:
             error = UpstreamCut("The client hung up and the call was cancelled.", code="client_disconnected")
         self._turn.journalled = followed.stop()
         try:
-            self._turn.fail(error, self._stream.partial(), broke_off=self._stream.begun)
+            self._turn.fail(error, self._stream.partial(), broke_off=self._stream.begun, known=self._stream.upstream)
         except StorageUnavailable:
             logs.get().error("answer_not_stored_yet", response_id=self.response_id)
         if not self._stream.begun:
@@ -151,6 +165,7 @@ class Relayed:
 class _Stored:
     def __init__(self, response_id: str, body: bytes, after: int) -> None:
         self.response_id = response_id
+        self.headers: Mapping[str, str] = {}
         self._body = body
         self._after = after
 
@@ -166,18 +181,21 @@ class _Stored:
 def translated(stream: ResponseStream, answer: Answer) -> Iterator[bytes]:
     """What the client gets of an upstream's answer, up to the upstream's last word. Raises UpstreamError."""
     if not answer.reply.is_stream:
-        yield of_response(stream, answer.dialect.reply(answer.reply.body(), answer.question))
+        out = of_response(stream, answer.dialect.reply(answer.reply.body(), answer.question))
+        if out:
+            yield out
         return
     reader = answer.dialect.reader(stream, answer.question)
     splitter = sse.Splitter()
     try:
         for chunk in answer.reply.chunks():
-            out = b"".join([reader.feed(block) for block in splitter.feed(chunk)])
+            out = reader.feed(splitter.feed(chunk))
             if out:
                 yield out
             if stream.reply is not None:
                 return
-        out = reader.feed(splitter.rest) if _is_whole(splitter.rest) else b""
+            reader.feed([])  # raises what broke the events after those
+        out = reader.feed([splitter.rest]) if _is_whole(splitter.rest) else b""
         out += reader.end()
     except NotJson as error:
         raise UpstreamGarbled(f"The model provider's stream could not be understood: {error.reason}.") from error

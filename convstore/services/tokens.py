@@ -37,4 +37,5 @@ def count(deps: Deps, principal: Principal, request: CreateRequest) -> Count:
         counted = upstream.count_tokens(request, shown.bodies)
         if counted is not None:
             return Count(counted, estimated=False)
-    return Count(windows.estimate(request.value("instructions"), request.value("tools"), shown.bodies), estimated=True)
+    own = windows.of_texts(request.value("instructions"), request.value("tools"))
+    return Count(own + sum(map(windows.of_item, shown.bodies)), estimated=True)

@@ -8,15 +8,16 @@ from typing import Any
 
 from convstore.domain import response, usage
 from convstore.domain.exchange import Beginning, Ending, Exchange, finished
-from convstore.domain.items import Item
+from convstore.domain.items import Item, column
 from convstore.domain.jsontext import dumps, loads
 from convstore.domain.reply import Reply
 from convstore.domain.response import Response
-from convstore.errors import ConvstoreError, StorageUnavailable
+from convstore.errors import AnswerNotStored, ConvstoreError, StorageUnavailable
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.storage import turns
 from convstore.telemetry import metrics
+from convstore.upstream import failures
 from convstore.upstream.client import Answer, Attempts, Upstream
 from convstore.upstream.dialects import Question
 
@@ -47,14 +48,29 @@ class Turn:
             self.fail(error)
             raise
 
-    def fail(self, error: ConvstoreError, output: Sequence[Item] = (), *, broke_off: bool = False) -> Exchange:
-        """Record that no answer came; or, when it broke off, what had arrived of it."""
+    def fail(
+        self,
+        error: ConvstoreError,
+        output: Sequence[Item] = (),
+        *,
+        broke_off: bool = False,
+        known: Mapping[str, Any] | None = None,
+    ) -> Exchange:
+        """Record that no answer came; or, when it broke off, what had arrived of it.
+
+        known: what the upstream had said of its response, in the API's names.
+        """
+        said = Reply("failed", (), known or {})
+        if self.attempts.made:
+            self.attempts.made[-1].setdefault("error", error.code or "server_error")
         return self._record(
             Ending(
                 status="incomplete" if broke_off else "failed",
                 completed_at=self.deps.clock(),
                 output=output,
+                model=column(said.model),
                 upstream=self.upstream.name,
+                upstream_response_id=column(said.upstream_id),
                 error={"code": _api_code(error), "message": error.message},
                 attempts=self.attempts.noteworthy(),
                 first_event_at=self.first_event_at,
@@ -71,12 +87,12 @@ class Turn:
                 status=status,
                 completed_at=self.deps.clock(),
                 output=output,
-                model=_column(reply.model),
+                model=column(reply.model),
                 upstream=self.upstream.name,
-                upstream_response_id=_column(reply.upstream_id),
+                upstream_response_id=column(reply.upstream_id),
                 reply=dumps(response.additions(reply.envelope, loads(self.beginning.settings))),
                 error=_scrubbed(error, self.upstream.secrets) if error else None,
-                incomplete_reason=(reply.incomplete_reason or "")[:64] or None if status == "incomplete" else None,
+                incomplete_reason=column(reply.incomplete_reason, 64) if status == "incomplete" else None,
                 attempts=self.attempts.noteworthy(),
                 usage=counted,
                 reported_usage=None if counted and counted.as_api() == reply.usage else reply.usage,
@@ -103,21 +119,21 @@ class Turn:
 
     def _record(self, ending: Ending) -> Exchange:
         """Write the answer, and wait for a database that is busy. Raises StorageUnavailable; then it stays due."""
-        metrics.EXCHANGES.labels(self.upstream.name, ending.status).inc()
-        metrics.UPSTREAM_SECONDS.labels(self.upstream.name).observe(time.monotonic() - self.started)
+        metrics.exchanges(self.upstream.name, ending.status).inc()
+        metrics.upstream_seconds(self.upstream.name).observe(time.monotonic() - self.started)
         if ending.usage:
-            metrics.TOKENS.labels(self.upstream.name, "input").inc(ending.usage.input)
-            metrics.TOKENS.labels(self.upstream.name, "output").inc(ending.usage.output)
+            metrics.tokens(self.upstream.name, "input").inc(ending.usage.input)
+            metrics.tokens(self.upstream.name, "output").inc(ending.usage.output)
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._write(ending)
                 return finished(self.beginning, ending)
-            except StorageUnavailable:
+            except StorageUnavailable as error:
                 if time.monotonic() > deadline:
                     with self.deps.late.lock:
                         self.deps.late.waiting.append(lambda: self._write(ending))
-                    raise
+                    raise AnswerNotStored from error
             time.sleep(NAP_S)
 
     def _write(self, ending: Ending) -> None:
@@ -128,15 +144,13 @@ class Turn:
 
 def _api_code(error: ConvstoreError) -> str:
     """The code inside a failed response: one of the API's where it has one."""
-    return error.code if error.code in ("rate_limit_exceeded", "context_length_exceeded", "insufficient_quota") else "server_error"
+    return (
+        error.code
+        if error.code in ("rate_limit_exceeded", "context_length_exceeded", "insufficient_quota")
+        else "server_error"
+    )
 
 
 def _scrubbed(error: Mapping[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
-    message = str(error.get("message") or "")
-    for secret in secrets:
-        message = message.replace(secret, "<redacted>")
-    return {"code": str(error.get("code") or "server_error"), "message": message}
-
-
-def _column(text: str | None) -> str | None:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:255] if text else None
+    code, message = str(error.get("code") or "server_error"), str(error.get("message") or "")
+    return {"code": failures.without(code, secrets), "message": failures.without(message, secrets)}

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from convstore.errors import Misconfigured, StorageUnavailable
@@ -35,8 +36,10 @@ class Options:
 
     url: str
     synchronous: str = "NORMAL"
-    pool: int = 10
+    pool: int = 16
     busy_s: float = BUSY_S
+    # A burst of requests waits for connections; that is no reason to refuse them.
+    pool_wait_s: float = 30.0
 
 
 class Database:
@@ -146,15 +149,38 @@ def _engine(options: Options) -> Engine:
         url = make_url(options.url)
         if url.get_backend_name() not in ("sqlite", "postgresql"):
             raise Misconfigured(f"CONVSTORE_DATABASE_URL: {url.get_backend_name()!r} is not supported")
-        common: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_timeout": options.busy_s}
+        common: dict[str, Any] = {
+            "isolation_level": "AUTOCOMMIT",
+            "pool_size": options.pool,
+            # An overflow would be opened and closed at every burst, and a connection costs more than many queries.
+            "max_overflow": 0,
+            "pool_use_lifo": True,
+            "pool_timeout": options.pool_wait_s,
+            # Transactions are begun and ended here by name, so a connection comes back to the pool clean.
+            "pool_reset_on_return": None,
+        }
         if url.get_backend_name() == "sqlite":
             return _sqlite(options, common)
-        engine = create_engine(url, pool_size=options.pool, max_overflow=options.pool, **common)
+        engine = _postgres(options, common)
     except ModuleNotFoundError as error:
         raise Misconfigured(f"PostgreSQL needs the driver: pip install 'convstore[postgres]' ({error})") from error
-    except (ValueError, TypeError) as error:
+    except (ArgumentError, ValueError, TypeError) as error:
         raise Misconfigured("CONVSTORE_DATABASE_URL is not a database URL") from error
     _count_statements(engine)
+    return engine
+
+
+def _postgres(options: Options, common: dict[str, Any]) -> Engine:
+    url = make_url(options.url)
+    # Left to itself, the driver waits as long as the network does: for minutes.
+    given = {} if "connect_timeout" in url.query else {"connect_timeout": max(2, ceil(options.busy_s))}
+    engine = create_engine(url, connect_args=given, **common)
+
+    @event.listens_for(engine, "connect")
+    def _limits(connection: Any, _record: Any) -> None:
+        # Nor does the server limit by itself how long a lock is waited for.
+        connection.execute(f"SET lock_timeout = {max(1, round(options.busy_s * 1000))}")
+
     return engine
 
 
@@ -163,9 +189,7 @@ def _sqlite(options: Options, common: dict[str, Any]) -> Engine:
     if not url.database or url.database == ":memory:":
         raise Misconfigured("CONVSTORE_DATABASE_URL: SQLite needs a file; an in-memory database forgets")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url, pool_size=options.pool, max_overflow=options.pool, connect_args={"check_same_thread": False}, **common
-    )
+    engine = create_engine(url, connect_args={"check_same_thread": False}, **common)
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
@@ -173,6 +197,8 @@ def _sqlite(options: Options, common: dict[str, Any]) -> Engine:
         connection.execute("PRAGMA busy_timeout = 0")
         _with_patience(lambda: connection.execute("PRAGMA journal_mode = WAL"), options.busy_s)
         connection.execute(f"PRAGMA synchronous = {options.synchronous}")
+        # 32 MiB of log: the same few pages are written again and again, and a checkpoint writes each of them once.
+        connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -4096")  # KiB a connection: ten of them stay small
         connection.execute("PRAGMA mmap_size = 268435456")  # reads of deep threads come from the page cache

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from convstore.errors import StorageUnavailable
 from convstore.storage.database import Database
@@ -49,16 +49,22 @@ def reading(database: Database) -> Iterator[Cursor]:
     driver: Any = database.engine.dialect.dbapi
     try:
         connection = database.engine.raw_connection()
-    except DBAPIError as error:
+    except (driver.Error, SQLAlchemyError) as error:
+        # Here the pool raises the driver's own errors, and its own when no connection came free in time.
         raise StorageUnavailable from error
-    cursor = Cursor(connection.cursor(), database.engine.dialect.name)
+    # PostgreSQL's text form of bytes is hexadecimal: twice the bytes, and twice the work.
+    given = connection.cursor() if database.is_sqlite else connection.cursor(binary=True)
+    cursor = Cursor(given, database.engine.dialect.name)
     try:
         yield cursor
     except driver.IntegrityError as error:
         raise Clash(str(error)) from error
     except driver.Error as error:
-        # A connection that broke is not given to the next one.
+        # A connection that broke is not given to the next one; when the server ended it, the others are gone, too.
+        lost = database.engine.dialect.is_disconnect(error, connection.dbapi_connection, None)
         connection.invalidate(error)
+        if lost:
+            database.engine.dispose()
         raise StorageUnavailable from error
     finally:
         metrics.SQL_STATEMENTS.inc(cursor.statements)

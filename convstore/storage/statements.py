@@ -34,7 +34,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One row's new values. *where* columns come after *columns* in *values*."""
+    """The values of a row's columns that had none. *where* columns come after *columns* in *values*."""
 
     table: Table
     columns: tuple[str, ...]
@@ -54,13 +54,31 @@ class Delete:
 Write = Insert | Update | Delete
 
 
+# PostgreSQL takes 65,535 parameters in one statement; a client may send its whole history at once.
+MOST_PARAMETERS = 30_000
+
+
 def execute(cursor: Cursor, writes: Sequence[Write]) -> bool:
     """Do all writes or none; False when the Update, the first of them, found no row (then none was done)."""
     if cursor.is_sqlite:
         return all(_one(cursor, write) for write in writes)
-    parts = tuple(_with_part(number, *_shape(write)) for number, write in enumerate(writes))
-    values = tuple(value for write in writes for value in _values(write))
+    dense = [_dense(write) for write in writes]
+    values = tuple(value for write in dense for value in _values(write))
+    if len(values) > MOST_PARAMETERS:
+        return _in_transaction(cursor, writes)
+    parts = tuple(_with_part(number, *_shape(write)) for number, write in enumerate(dense))
     return bool(cursor.execute(_with(parts, isinstance(writes[0], Update)), values).fetchone()[0])
+
+
+def _in_transaction(cursor: Cursor, writes: Sequence[Write]) -> bool:
+    cursor.execute("BEGIN")
+    try:
+        done = all(_one(cursor, write) for write in writes)
+        cursor.execute("COMMIT" if done else "ROLLBACK")
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
+    return done
 
 
 def _one(cursor: Cursor, write: Write) -> bool:
@@ -68,8 +86,28 @@ def _one(cursor: Cursor, write: Write) -> bool:
         single = Insert(write.table, write.columns, write.rows[:1], write.ignore)
         cursor.execute_many(_sql(*_shape(single), False), [tuple(row) for row in write.rows])
         return True
+    write = _dense(write)
     done = cursor.execute(_sql(*_shape(write), False), _values(write))
     return not isinstance(write, Update) or done.rowcount > 0
+
+
+def _dense(write: Write) -> Write:
+    """The write without the columns that would only be set to NULL, which they are already: half of most rows."""
+    if isinstance(write, Insert):
+        if len(write.rows) == 1:
+            used = [at for at, value in enumerate(write.rows[0]) if value is not None]
+        else:
+            used = [at for at, values in enumerate(zip(*write.rows, strict=True)) if any(v is not None for v in values)]
+        if len(used) == len(write.columns):
+            return write
+        rows = [[row[at] for at in used] for row in write.rows]
+        return Insert(write.table, tuple(write.columns[at] for at in used), rows, write.ignore, write.if_updated)
+    if isinstance(write, Update):
+        set_to, where = write.values[: len(write.columns)], write.values[len(write.columns) :]
+        given = [(column, value) for column, value in zip(write.columns, set_to, strict=True) if value is not None]
+        columns, values = zip(*given, strict=True)
+        return Update(write.table, columns, write.where, (*values, *where))
+    return write
 
 
 def _shape(write: Write) -> tuple[Any, ...]:
@@ -77,8 +115,8 @@ def _shape(write: Write) -> tuple[Any, ...]:
     if isinstance(write, Insert):
         return "insert", write.table, write.columns, len(write.rows), write.ignore, write.if_updated
     if isinstance(write, Update):
-        return "update", write.table, write.columns, write.where, 0, False
-    return "delete", write.table, (), write.where, 0, False
+        return "update", write.table, write.columns, write.where, False, False
+    return "delete", write.table, (), write.where, False, False
 
 
 def _values(write: Write) -> tuple[Any, ...]:
@@ -98,7 +136,9 @@ def _with_part(number: int, *shape: Any) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _sql(kind: str, table: Table, columns: tuple[str, ...], extra: Any, ignore: bool, guarded: bool, batched: bool) -> str:
+def _sql(
+    kind: str, table: Table, columns: tuple[str, ...], extra: Any, ignore: bool, guarded: bool, batched: bool
+) -> str:
     """*extra* is the number of rows of an insert, the `where` columns of the others."""
     if kind == "update":
         setting = ", ".join(f'"{column}" = ?' for column in columns)

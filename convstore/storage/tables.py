@@ -138,7 +138,9 @@ exchanges = Table(
 # Only the exchanges that open a lane: the rest of a lane is found by (lane, depth), and most turns open none.
 _opens_lane = text("lane = id")
 Index("ix_exchanges_parent_id", exchanges.c.parent_id, sqlite_where=_opens_lane, postgresql_where=_opens_lane)
-Index("ix_exchanges_conversation_id", exchanges.c.conversation_id, sqlite_where=_opens_lane, postgresql_where=_opens_lane)
+Index(
+    "ix_exchanges_conversation_id", exchanges.c.conversation_id, sqlite_where=_opens_lane, postgresql_where=_opens_lane
+)
 
 items = Table(
     "items",

@@ -14,8 +14,8 @@ from typing import Any
 
 from convstore import ids
 from convstore.domain import jsontext, usage
-from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.context import ContextItem
+from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.items import SEALED, Item
 from convstore.storage import tables
 from convstore.storage.database import Database
@@ -27,16 +27,15 @@ from convstore.storage.types import deflate, inflate, micros
 SHARED_FROM = 8192
 
 _EXCHANGE_COLUMNS = tuple(
-    "id project_id conversation_id parent_id lane depth input_count status origin origin_id stored requested_model "
-    "settings_hash metadata user safety_identifier extras api_key_id request_id created_at".split()
+    "id project_id conversation_id parent_id lane depth input_count status origin origin_id stored "
+    "requested_model settings_hash metadata user safety_identifier extras api_key_id request_id created_at".split()
 )
 _ENDING_COLUMNS = tuple(
-    "status model upstream upstream_response_id reply_hash error incomplete_reason attempts input_tokens cached_tokens "
-    "cache_write_tokens output_tokens reasoning_tokens total_tokens usage first_event_at completed_at".split()
+    "status model upstream upstream_response_id reply_hash error incomplete_reason attempts input_tokens "
+    "cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens usage first_event_at "
+    "completed_at".split()
 )
-_ITEM_COLUMNS = tuple(
-    "lane depth position output type item_id role call_id name sealed_by payload_hash body".split()
-)
+_ITEM_COLUMNS = tuple("lane depth position output type item_id role call_id name sealed_by payload_hash body".split())
 _PAYLOAD_COLUMNS = ("project_id", "hash", "body")
 
 
@@ -88,9 +87,7 @@ _ITEM_FIELDS = (
     "i.depth, i.output, i.type, i.item_id, i.call_id, i.sealed_by,"
     " COALESCE(i.body, (SELECT p.body FROM payloads p WHERE p.project_id = ? AND p.hash = i.payload_hash))"
 )
-_ONE_LANE = (
-    f"SELECT {_ITEM_FIELDS} FROM items i WHERE i.lane = ? AND i.depth <= ? ORDER BY i.depth, i.position"
-)
+_ONE_LANE = f"SELECT {_ITEM_FIELDS} FROM items i WHERE i.lane = ? AND i.depth <= ? ORDER BY i.depth, i.position"
 # The lanes from an exchange to the root, each with the depth at which the path leaves it.
 _PATH = (
     "WITH RECURSIVE path(lane, depth) AS ("
@@ -104,9 +101,7 @@ _MANY_LANES = (
     f"{_PATH}SELECT {_ITEM_FIELDS} FROM path JOIN items i ON i.lane = path.lane AND i.depth <= path.depth"
     " ORDER BY i.depth, i.position"
 )
-_ON_PATH = (
-    f"{_PATH}SELECT 1 FROM path JOIN exchanges e ON e.lane = path.lane AND e.depth <= path.depth WHERE e.id = ?"
-)
+_ON_PATH = f"{_PATH}SELECT 1 FROM path JOIN exchanges e ON e.lane = path.lane AND e.depth <= path.depth WHERE e.id = ?"
 
 
 def context(cursor: Cursor, project_id: str, tip: Parent) -> list[ContextItem]:
@@ -117,7 +112,10 @@ def context(cursor: Cursor, project_id: str, tip: Parent) -> list[ContextItem]:
     else:
         # The marks stand in the order of the text: the path's, then the subquery's.
         done = cursor.execute(_MANY_LANES, (_packed(ids.EXCHANGE, tip.id), project, project, project))
-    return [ContextItem(*row[:-1], inflate(row[-1])) for row in done.fetchall()]
+    return [
+        ContextItem._make(row) if row[-1][:1] == b"{" else ContextItem._make((*row[:-1], inflate(row[-1])))
+        for row in done.fetchall()
+    ]
 
 
 def on_thread(cursor: Cursor, project_id: str, tip: Parent, exchange_id: str) -> bool:
@@ -286,7 +284,9 @@ def _items(side: _Side, items: Sequence[Item], shared: dict[bytes, bytes]) -> li
 def _payloads(database: Database, project_id: str, shared: dict[bytes, bytes]) -> list[Write]:
     """The rows of the payloads that this process has not seen stored yet."""
     project = _packed(ids.PROJECT, project_id)
-    rows = [(project, hash_, deflate(body)) for hash_, body in shared.items() if (project, hash_) not in database.stored]
+    rows: list[tuple[Any, ...]] = [
+        (project, hash_, deflate(body)) for hash_, body in shared.items() if (project, hash_) not in database.stored
+    ]
     return [Insert(tables.payloads, _PAYLOAD_COLUMNS, rows, ignore=True)] if rows else []
 
 
@@ -296,7 +296,7 @@ def _transact(database: Database, writes: Sequence[Write]) -> bool:
     for write in writes:
         if isinstance(write, Insert) and write.table is tables.payloads:
             # Only now: what a transaction that failed wrote is not there.
-            database.remember(row[:2] for row in write.rows)
+            database.remember((row[0], row[1]) for row in write.rows)
     return done
 
 

@@ -11,7 +11,9 @@ from structlog.typing import FilteringBoundLogger
 
 def configure(level: str, form: str) -> None:
     """Set up this process's logs. form: "json", or "console" for people."""
-    renderer: Any = structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode())
+    renderer: Any = structlog.processors.JSONRenderer(
+        serializer=lambda value, **_: orjson.dumps(value, default=str).decode()
+    )
     if form == "console":
         renderer = structlog.dev.ConsoleRenderer()
     structlog.configure(

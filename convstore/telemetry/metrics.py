@@ -5,6 +5,7 @@ test) the figures are this process's own.
 """
 
 import os
+from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -14,9 +15,15 @@ from prometheus_client import (
     Histogram,
     generate_latest,
     multiprocess,
+    values,
 )
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    # The library asks for the process id at every step of every counter. Workers import this after they are forked.
+    _pid = os.getpid()
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _pid)  # type: ignore[no-untyped-call]
 
 REQUESTS = Counter("convstore_requests_total", "HTTP requests answered.", ["route", "status"])
 SQL_STATEMENTS = Counter("convstore_sql_statements_total", "SQL statements executed.")
@@ -31,6 +38,36 @@ UPSTREAM_SECONDS = Histogram(
 TOKENS = Counter("convstore_tokens_total", "Tokens reported by upstreams.", ["upstream", "kind"])
 STREAMS = Gauge("convstore_streams", "Streams running now.", multiprocess_mode="livesum")
 RECOVERED = Counter("convstore_recovered_total", "Exchanges of dead processes that were closed as incomplete.")
+
+
+@lru_cache(maxsize=4096)  # finding a labelled counter costs more than counting
+def exchanges(upstream: str, status: str) -> Counter:
+    """The counter of exchanges that ended like this."""
+    return EXCHANGES.labels(upstream, status)
+
+
+@lru_cache(maxsize=4096)
+def tokens(upstream: str, kind: str) -> Counter:
+    """The counter of an upstream's input or output tokens."""
+    return TOKENS.labels(upstream, kind)
+
+
+@lru_cache(maxsize=4096)
+def upstream_calls(upstream: str, outcome: str) -> Counter:
+    """The counter of attempts that came out like this."""
+    return UPSTREAM_CALLS.labels(upstream, outcome)
+
+
+@lru_cache(maxsize=4096)
+def upstream_seconds(upstream: str) -> Histogram:
+    """The durations of an upstream's answers."""
+    return UPSTREAM_SECONDS.labels(upstream)
+
+
+@lru_cache(maxsize=4096)
+def requests(route: str, status: int) -> Counter:
+    """The counter of requests to a route that were answered with this status."""
+    return REQUESTS.labels(route, str(status))
 
 
 def exposition() -> bytes:

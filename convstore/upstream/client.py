@@ -148,7 +148,7 @@ class Upstream:
             raise
         finally:
             attempt["ms"] = round((time.monotonic() - started) * 1000)
-            metrics.UPSTREAM_CALLS.labels(self.name, outcome).inc()
+            metrics.upstream_calls(self.name, outcome).inc()
 
     def _wait(self, error: UpstreamError, made: int) -> float | None:
         """How long to wait before trying again; None when that would not be safe, or would not help."""
@@ -161,7 +161,7 @@ class Upstream:
                 return None  # it did not say when; the client knows better how urgent it is
         elif not isinstance(error, UpstreamUnreachable):
             return None
-        return FIRST_WAIT_S * float(2**made) * (0.5 + random.random())
+        return FIRST_WAIT_S * float(2**made) * (0.5 + random.random())  # noqa: S311 -- spreads retries, hides nothing
 
 
 def _beginning(reply: Reply) -> bytes:
@@ -181,4 +181,6 @@ def _beginning(reply: Reply) -> bytes:
 def _has_forgotten(error: UpstreamRefused) -> bool:
     if error.code == "previous_response_not_found":
         return True
-    return error.status in (400, 404) and (error.param == "previous_response_id" or "previous response" in error.message.lower())
+    return error.status in (400, 404) and (
+        error.param == "previous_response_id" or "previous response" in error.message.lower()
+    )

@@ -17,7 +17,8 @@ from convstore.domain.jsontext import NotJson
 from convstore.domain.reply import Reply
 from convstore.domain.request import CreateRequest
 from convstore.domain.stream import ResponseStream
-from convstore.errors import UpstreamGarbled
+from convstore.errors import UpstreamError, UpstreamGarbled, UpstreamRefused
+from convstore.upstream import failures
 from convstore.upstream.chat.reply import response_of
 from convstore.upstream.chat.request import chat_request, custom_tool_names, flavour_of
 from convstore.upstream.chat.stream import ChatStream
@@ -48,7 +49,7 @@ class Question:
 class Reader(Protocol):
     """Turns an upstream's event blocks into what our client gets."""
 
-    def feed(self, block: bytes) -> bytes: ...
+    def feed(self, blocks: Sequence[bytes]) -> bytes: ...
 
     def end(self) -> bytes: ...
 
@@ -90,9 +91,11 @@ class StatefulResponses(Responses):
     """The same, leaving the history to the upstream where it has it."""
 
     def body(self, question: Question) -> bytes:
+        # What the client wants stored nowhere is continued by nobody: the upstream need not keep it either.
+        state = b'"store":true' if question.request.store else b'"store":false'
         if question.previous is None:
-            return _responses_body(question, question.bodies, b'"store":true')
-        state = b'"store":true,"previous_response_id":' + jsontext.dumps(question.previous)
+            return _responses_body(question, question.bodies, state)
+        state += b',"previous_response_id":' + jsontext.dumps(question.previous)
         own = question.bodies[len(question.bodies) - question.own :]
         return _responses_body(question, own, state)
 
@@ -102,8 +105,9 @@ class Chat:
 
     path = "/chat/completions"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self._url = settings.url
+        self._secrets = (settings.key,) if settings.key else ()
 
     def body(self, question: Question) -> bytes:
         settings = {name: raw.value for name, raw in question.request.members.items()}
@@ -119,7 +123,11 @@ class Chat:
             raise UpstreamGarbled(f"The model provider's answer is not JSON: {error.reason}.") from error
         if not isinstance(completion, dict):
             raise UpstreamGarbled("The model provider's answer is not a JSON object.")
-        return reply.of_object({"id": completion.get("id"), **response_of(completion, custom_tools=_custom(question))})
+        try:
+            said = response_of(completion, custom_tools=_custom(question))
+        except UpstreamRefused as error:
+            raise failures.discreet(error, self._secrets) from error
+        return reply.of_object({"id": completion.get("id"), **said})
 
     def reader(self, stream: ResponseStream, question: Question) -> Reader:
         return _Translating(stream, ChatStream(custom_tools=_custom(question)))
@@ -131,8 +139,8 @@ class _Passing:
 
     stream: ResponseStream
 
-    def feed(self, block: bytes) -> bytes:
-        return self.stream.feed(block)
+    def feed(self, blocks: Sequence[bytes]) -> bytes:
+        return self.stream.feed(blocks)
 
     def end(self) -> bytes:
         return b""
@@ -144,16 +152,33 @@ class _Translating:
 
     stream: ResponseStream
     chat: ChatStream
+    broken: UpstreamError | None = None
 
-    def feed(self, block: bytes) -> bytes:
+    def feed(self, blocks: Sequence[bytes]) -> bytes:
+        """Raises UpstreamGarbled: at once for the first block, else at the next call, after what came before it."""
+        if self.broken is not None:
+            raise self.broken
+        out: list[bytes] = []
+        for block in blocks:
+            try:
+                out.append(self._one(block))
+            except UpstreamError as error:
+                if not any(out):
+                    raise
+                self.broken = error
+                break
+        return b"".join(out)
+
+    def _one(self, block: bytes) -> bytes:
         data = sse.data_of(block)
         if not data:
             return b""
+        said = self.chat.feed(data)
         out = b""
-        if not self.stream.begun and not data.startswith((b'{"error"', b"[DONE]")):
+        if not self.stream.begun and not any(event["type"] == "response.failed" for event in said):
             # The upstream is at work: the client may know at once, though nothing has been said yet.
             out = self.stream.begin()
-        return out + b"".join(self.stream.push(event) for event in self.chat.feed(data))
+        return out + b"".join(self.stream.push(event) for event in said)
 
     def end(self) -> bytes:
         return b"".join(self.stream.push(event) for event in self.chat.end())
@@ -162,7 +187,7 @@ class _Translating:
 def of(settings: UpstreamSettings) -> Dialect:
     """The dialect an upstream is configured for."""
     if settings.dialect == "chat":
-        return Chat(settings.url)
+        return Chat(settings)
     return StatefulResponses() if settings.dialect == "responses-stateful" else Responses()
 
 

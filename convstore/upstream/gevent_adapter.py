@@ -7,6 +7,7 @@ nothing but a reconnect; nothing is ever sent twice.
 
 import socket
 import ssl
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from convstore.config import UpstreamSettings
 
 CHUNK = 65536
-_poll = monkey.get_original("select", "poll")
+_poll: Any = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]
 _POLLIN = 1
 
 
@@ -51,8 +52,24 @@ class _TlsPool(_Checked, SSLConnectionPool):
 class _Body(HTTPSocketPoolResponse):
     """An answer that gives its body as it arrives."""
 
+    _decoder: Any = None
+
     def read1(self, amount: int = CHUNK, decode_content: bool = False) -> bytes:
         """The next bytes, at least one; b"" at the end. Raises urllib3's errors."""
+        if not decode_content or str(self.get("content-encoding", "")).lower() not in ("gzip", "deflate"):
+            return self._next(amount)
+        # Nobody asked for it, but some upstreams compress all the same.
+        if self._decoder is None:
+            self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        while chunk := self._next(amount):
+            try:
+                if plain := self._decoder.decompress(chunk):
+                    return bytes(plain)
+            except zlib.error as error:
+                raise ProtocolError("the compressed body is broken") from error
+        return b""
+
+    def _next(self, amount: int) -> bytes:
         while not self._body_buffer:
             if self.message_complete or self._sock is None:
                 return b""
@@ -106,7 +123,9 @@ class GeventAdapter(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send once and read the head of the answer."""
         body = request.body or b""
-        message = self._head(request, len(body)) + (body if isinstance(body, bytes) else body.encode())
+        if isinstance(body, str):
+            body = body.encode()
+        head = self._head(request, len(body))
         try:
             sock = self._pool.get_socket()
         except TimeoutError as error:
@@ -116,7 +135,11 @@ class GeventAdapter(BaseAdapter):
         timeout = kwargs.get("timeout")
         try:
             sock.settimeout(timeout[1] if isinstance(timeout, tuple) else timeout)
-            sock.sendall(message)
+            if len(body) < CHUNK:
+                sock.sendall(head + body)  # one packet where it fits
+            else:
+                sock.sendall(head)
+                sock.sendall(body)
         except OSError as error:
             self._pool.release_socket(sock)
             raise requests.ConnectionError("the connection broke while sending", request=request) from error
@@ -164,5 +187,3 @@ def _response(request: requests.PreparedRequest, answer: _Body) -> requests.Resp
 
 def _headers(answer: _Body) -> Mapping[str, str]:
     return {name: value if isinstance(value, str) else ", ".join(value) for name, value in answer.items()}
-
-

@@ -32,6 +32,10 @@ class Reply:
     def is_stream(self) -> bool:
         return "text/event-stream" in self.headers.get("content-type", "")
 
+    def limits(self) -> dict[str, str]:
+        """What the upstream says of its rate limits: clients pace themselves by it."""
+        return {name: value for name, value in self.headers.items() if name.lower().startswith("x-ratelimit-")}
+
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives. Raises UpstreamCut or UpstreamTimeout when it ends before its end."""
         read = self._response.raw.read1
@@ -138,4 +142,4 @@ def _is_gevent() -> bool:
         from gevent import monkey
     except ModuleNotFoundError:
         return False
-    return bool(monkey.is_module_patched("socket"))
+    return bool(monkey.is_module_patched("socket"))  # type: ignore[no-untyped-call]

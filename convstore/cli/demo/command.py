@@ -34,9 +34,7 @@ WIDTH = 110
     show_default=True,
     help="SQLite file to keep the conversations in; made if it does not exist.",
 )
-@click.option(
-    "--echo", is_flag=True, help="Fetch no model: an upstream that says the questions back answers."
-)
+@click.option("--echo", is_flag=True, help="Fetch no model: an upstream that says the questions back answers.")
 def demo(database: Path, echo: bool) -> None:
     """Hold three real conversations with a small local model through convstore, and show what is stored."""
     start = time.monotonic()

@@ -20,7 +20,7 @@ SLOTS = 2
 
 def start(gguf: str, port: int) -> Any:
     """The running server; it listens when this returns, and lives as long as the returned object."""
-    import xllamacpp  # type: ignore[import-untyped]
+    import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = gguf

@@ -46,7 +46,5 @@ def fetch() -> Path:
     if importlib.util.find_spec("xllamacpp") is None:
         raise weights.ModelUnavailable("xllamacpp is missing: pip install 'convstore[local]'")
     if not weights.cached_path().exists():
-        click.echo(
-            f"Fetching {weights.FILE_NAME} ({weights.SIZE_MB} MB, once) into {weights.cached_path().parent}"
-        )
+        click.echo(f"Fetching {weights.FILE_NAME} ({weights.SIZE_MB} MB, once) into {weights.cached_path().parent}")
     return weights.get()

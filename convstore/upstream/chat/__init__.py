@@ -5,7 +5,7 @@
     stream.py    chat chunks -> Responses events, in the API's order
 
 Nothing here sends, stores or waits. Numbering events, minting ids, normalising usage and filling in the
-rest of the response are the core's work. Source: docs of the mapping, spec §10.
+rest of the response are the core's work. Source: docs/api.md, dialects.
 """
 
 from convstore.upstream.chat.flavour import Flavour, flavour_of

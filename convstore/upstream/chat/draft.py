@@ -1,7 +1,7 @@
 """An output item while it is being said.
 
 A draft takes in pieces at any time, and tells the client of them only between `open` and `close`: the
-API's events run one item after another (spec §5.3), while chat chunks may mix several.
+API's events run one item after another (docs/api.md, order of events), while chat chunks may mix several.
 """
 
 from abc import ABC, abstractmethod

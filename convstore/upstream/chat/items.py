@@ -1,4 +1,4 @@
-"""Output items and their parts, full in every field that SDKs read. Source: spec §4.1, §4.2.
+"""Output items and their parts, full in every field that SDKs read. Source: docs/api.md, items.
 
 Ids are local: unique within one response, made of the kind and the place in the output. The core mints
 the real ones.

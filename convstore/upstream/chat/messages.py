@@ -5,7 +5,7 @@ together, and each tool output stands right behind the message that called for i
 the items: Chat Completions refuses any other order.
 
 Dropped by design: item ids, statuses, phases, namespaces; reasoning where the upstream does not want it
-back; lists of tools (mcp_list_tools, tool_search_*), and configuration_update. Source: spec §10.2.
+back; lists of tools (mcp_list_tools, tool_search_*), and configuration_update. Source: docs/api.md, dialects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,8 +90,7 @@ class _Script:
                 self._answer(content)
             case role:
                 raise InvalidRequest(
-                    f"Invalid value: '{role}'. Supported values are: "
-                    "'assistant', 'system', 'developer', and 'user'.",
+                    f"Invalid value: '{role}'. Supported values are: 'assistant', 'system', 'developer', and 'user'.",
                     param="input",
                     code="invalid_value",
                 )

@@ -1,11 +1,11 @@
-"""How a generation ended, and the partial Responses object that says so. Source: spec §10.3, §3.3."""
+"""How a generation ended, and the partial Responses object that says so. Source: docs/api.md, errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from convstore.upstream.chat.parts import Json
 
-# The API's own codes (spec §3.3), and those that clients match on though the SDKs' list lacks them.
+# The API's own codes (docs/api.md, errors), and those that clients match on though the SDKs' list lacks them.
 _CODES = frozenset((
     "server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch", "bio_policy",
     "misalignment_policy_violation", "vector_store_timeout", "invalid_image", "invalid_image_format",

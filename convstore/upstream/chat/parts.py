@@ -1,6 +1,6 @@
 """Content parts of Responses items, as Chat Completions writes them.
 
-A part is one of spec §4.2. Annotations, logprobs and cache breakpoints are dropped by design: Chat
+A part is one of docs/api.md, items. Annotations, logprobs and cache breakpoints are dropped by design: Chat
 Completions has no place for them in a request.
 """
 
@@ -19,7 +19,7 @@ _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reason
 def content_of(content: object) -> str | list[Json]:
     """What a user says: a plain string when all of it is text, otherwise a list of chat parts.
 
-    A string, because llama.cpp and older vLLM templates read nothing else (spec §10.2).
+    A string, because llama.cpp and older vLLM templates read nothing else (docs/api.md, dialects).
     """
     parts = parts_of(content)
     texts = [text for part in parts if (text := _text(part)) is not None]

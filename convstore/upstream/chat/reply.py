@@ -1,7 +1,7 @@
 """A chat completion, as a partial Responses object.
 
 Dropped by design: the upstream's id, created and system_fingerprint, llama.cpp's timings (the core keeps
-the whole reply), choices after the first, logprobs of a refusal. Source: spec §10.3.
+the whole reply), choices after the first, logprobs of a refusal. Source: docs/api.md, dialects.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 Dropped by design: what only the Responses API knows (`_RESPONSES_ONLY`); what only OpenAI knows, for
 others (`_OPENAI_ONLY`, `text.verbosity`); `reasoning.summary`; `metadata`, which OpenAI takes only
 together with store:true, and our service stores instead. Parameters unknown to us go on under their own
-name. Source: spec §10.2.
+name. Source: docs/api.md, dialects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,14 +41,12 @@ def chat_request(
 
     *settings* is the client's request without `input` (None is absent), *items* the whole context, oldest
     first. Raises InvalidRequest for what is wrong and UnsupportedParameter for what chat cannot express.
-    Source: spec §10.2.
+    Source: docs/api.md, dialects.
     """
     _one_answer(settings)
     tools = chat_tools(settings)
     effort = (settings.get("reasoning") or {}).get("effort")
-    messages = messages_of(
-        settings.get("instructions"), items, flavour, tools=bool(tools), thinks=effort != "none"
-    )
+    messages = messages_of(settings.get("instructions"), items, flavour, tools=bool(tools), thinks=effort != "none")
     told = {
         "model": settings.get("model"),
         "messages": messages,

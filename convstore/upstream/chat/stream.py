@@ -1,6 +1,6 @@
 """Chat chunks in, Responses events out.
 
-Promises: events in the API's order (spec §5.3), one item at a time; each part closed before the next
+Promises: events in the API's order (docs/api.md, order of events), one item at a time; each part closed before the next
 opens; at most one terminal event, and nothing behind it. Folding the events gives the output that
 `response_of` gives for the same completion, as long as the chunks keep a completion's order: reasoning,
 text, refusal, calls (these may interleave). Text or reasoning that comes after calls makes a further item
@@ -36,8 +36,8 @@ S = TypeVar("S", bound=Spoken)
 class ChatStream:
     """Chat chunks in, Responses events out.
 
-    Events are dicts shaped as spec §5.2 without sequence_number. They share their items and parts with
-    one another: read them, don't change them. Source: spec §10.4.
+    Events are dicts shaped as docs/api.md, streaming events, without sequence_number. They share their items and
+    parts with one another: read them, don't change them. Source: docs/api.md, dialects.
     """
 
     def __init__(self, *, custom_tools: frozenset[str] = frozenset()) -> None:

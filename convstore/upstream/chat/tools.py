@@ -3,7 +3,7 @@
 Function tools only. A custom tool becomes a function with one string parameter, `input`;
 `custom_tool_names` tells the reply which calls to turn back. Dropped by design: output_schema,
 defer_loading, async, allowed_callers, and a custom tool's grammar as a constraint (it is told to the
-model in words). Source: spec §10.2, §2.6.
+model in words). Source: docs/api.md, dialects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,9 +45,7 @@ def _function(tool: Mapping[str, Any], position: int) -> Json:
         )
     if not tool.get("name"):
         param = f"tools[{position}].name"
-        raise InvalidRequest(
-            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
-        )
+        raise InvalidRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
     told = {
         "name": tool["name"],
         "description": tool.get("description"),
