@@ -71,7 +71,7 @@ class TestDemo:
 
         assert process.returncode != 0
         assert "Traceback" not in output
-        assert len(family) >= 4
+        assert len(family) >= 2  # the upstream, under its guard, at the least
         assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
 
 

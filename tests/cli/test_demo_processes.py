@@ -58,9 +58,7 @@ class TestRun:
 
     def test_a_failure_says_the_last_words_and_where_the_rest_is(self, children: Children) -> None:
         with pytest.raises(ChildFailed) as failed:
-            children.run(
-                "db upgrade", *script("import sys; print('no disk\\n', file=sys.stderr); sys.exit(3)")
-            )
+            children.run("db upgrade", *script("import sys; print('no disk\\n', file=sys.stderr); sys.exit(3)"))
 
         log = children.logs.parent / "demo.db-upgrade.log"
         assert failed.value.message == f"db upgrade ended with exit code 3: no disk (log: {log})"
@@ -85,9 +83,7 @@ class TestWaitUntilReady:
     def test_the_death_of_the_child_ends_the_wait(self, children: Children) -> None:
         child = children.start("upstream", *script("raise SystemExit('cannot read the file')"))
 
-        with pytest.raises(
-            ChildFailed, match=r"upstream ended with exit code 1: cannot read the file \(log: "
-        ):
+        with pytest.raises(ChildFailed, match=r"upstream ended with exit code 1: cannot read the file \(log: "):
             processes.wait_until_ready(child, "http://127.0.0.1:9/", PATIENCE_S)
 
     def test_a_child_that_never_answers_is_given_up(self, children: Children) -> None:

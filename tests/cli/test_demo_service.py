@@ -54,9 +54,7 @@ class TestDirections:
         assert f"  {shlex.quote(sys.executable)} -m convstore.cli.demo.echo 8181 &" in lines
         assert lines[-1].endswith(" http://127.0.0.1:8080/v1/responses/resp_1")
 
-    def test_the_short_command_where_the_shell_finds_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_short_command_where_the_shell_finds_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
         (tmp_path / "convstore").touch(mode=0o755)
 

@@ -129,18 +129,14 @@ class TestConversations:
 
 
 class TestHold:
-    def test_the_follow_up_continues_the_first_answer(
-        self, client: openai.OpenAI, service: FakeService
-    ) -> None:
+    def test_the_follow_up_continues_the_first_answer(self, client: openai.OpenAI, service: FakeService) -> None:
         held = list(talk.hold(client, "echo", PLAIN))
 
         assert [response_id for response_id, _ in held] == ["resp_1", "resp_2"]
         assert [asked["input"] for asked in service.requests] == list(PLAIN.turns)
         assert [asked.get("previous_response_id") for asked in service.requests] == [None, "resp_1"]
 
-    def test_a_fork_asks_twice_from_the_same_parent(
-        self, client: openai.OpenAI, service: FakeService
-    ) -> None:
+    def test_a_fork_asks_twice_from_the_same_parent(self, client: openai.OpenAI, service: FakeService) -> None:
         list(talk.hold(client, "echo", FORKED))
 
         assert [asked.get("previous_response_id") for asked in service.requests] == [None, "resp_1", "resp_1"]
@@ -156,9 +152,7 @@ class TestHold:
             assert 0 < timing.first_token_s <= timing.total_s
         assert all(asked["stream"] for asked in service.requests)
 
-    def test_an_answer_cut_at_its_limit_is_an_answer(
-        self, client: openai.OpenAI, service: FakeService
-    ) -> None:
+    def test_an_answer_cut_at_its_limit_is_an_answer(self, client: openai.OpenAI, service: FakeService) -> None:
         service.status = "incomplete"
 
         assert len(list(talk.hold(client, "echo", STREAMED))) == 2
@@ -172,9 +166,7 @@ class TestHold:
         with pytest.raises(talk.AnswerFailed, match="resp_1 is failed: out of tea"):
             list(talk.hold(client, "echo", conversation))
 
-    def test_a_stream_without_an_end_is_not_an_answer(
-        self, client: openai.OpenAI, service: FakeService
-    ) -> None:
+    def test_a_stream_without_an_end_is_not_an_answer(self, client: openai.OpenAI, service: FakeService) -> None:
         service.cut_streams = True
 
         with pytest.raises(talk.AnswerFailed, match="without a terminal event"):

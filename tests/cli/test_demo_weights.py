@@ -59,9 +59,7 @@ class TestGet:
         assert set(cache.iterdir()) == {path, cache / "other.gguf"}
 
     def test_a_wrong_checksum_leaves_no_file(self, cache: Path) -> None:
-        with pytest.raises(
-            weights.ModelUnavailable, match=r"its checksum is [0-9a-f]{12}…, not b179c9523d0e…"
-        ):
+        with pytest.raises(weights.ModelUnavailable, match=r"its checksum is [0-9a-f]{12}…, not b179c9523d0e…"):
             weights.get(Index())
 
         assert [path.name for path in cache.iterdir()] == ["other.gguf"]
@@ -87,9 +85,7 @@ class TestGet:
             weights.get(download, sha256=SHA256)
         assert failed.value.message == "no route to host"
 
-    def test_a_cache_that_cannot_be_made_is_said(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_cache_that_cannot_be_made_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "file").touch()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
 

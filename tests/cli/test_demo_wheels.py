@@ -24,9 +24,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny/data.bin", b"data")
         wheel.writestr("tiny-1.0.dist-info/METADATA", METADATA)
-        wheel.writestr(
-            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tiny-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -95,9 +93,7 @@ class TestPips:
     def test_our_own_comes_first(self) -> None:
         assert next(wheels.pips()) == [sys.executable, "-m", "pip"]
 
-    def test_the_path_comes_last(
-        self, tmp_path: Path, nothing: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_path_comes_last(self, tmp_path: Path, nothing: None, monkeypatch: pytest.MonkeyPatch) -> None:
         found = tmp_path / "pip3"
         found.touch(mode=0o755)
         monkeypatch.setenv("PATH", str(tmp_path))

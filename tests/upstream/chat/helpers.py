@@ -37,9 +37,7 @@ def stream(name: str) -> list[bytes]:
 def chunk(delta: Json | None = None, finish: str | None = None, **more: Any) -> bytes:
     """One chunk, with what every server puts around the delta."""
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
-    return orjson.dumps(
-        {"id": "c-1", "object": "chat.completion.chunk", "model": "m", "choices": choices, **more}
-    )
+    return orjson.dumps({"id": "c-1", "object": "chat.completion.chunk", "model": "m", "choices": choices, **more})
 
 
 def call(index: int | None, arguments: str | None = None, **more: Any) -> Json:

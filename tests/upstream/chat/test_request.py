@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
+from pydantic import TypeAdapter
 
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.upstream.chat import Flavour, chat_request, custom_tool_names, flavour_of, response_of
@@ -79,9 +81,7 @@ class TestFlavourOf:
     def test_openai_wants_its_own_names(self, url):
         assert flavour_of(url, "gpt-5.4") == OPENAI
 
-    @pytest.mark.parametrize(
-        "model", ["gpt-4o", "gpt-4.1-mini", "ft:gpt-4o:acme", "gpt-3.5-turbo", "o1-mini"]
-    )
+    @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini", "ft:gpt-4o:acme", "gpt-3.5-turbo", "o1-mini"])
     def test_openais_older_models_do_not_know_developers(self, model):
         assert not flavour_of("https://api.openai.com/v1", model).developer_role
 
@@ -166,9 +166,7 @@ class TestTellMessages:
     @pytest.mark.parametrize("role", ["system", "developer", "assistant"])
     def test_only_users_show_images(self, role):
         with pytest.raises(UnsupportedParameter, match=role):
-            messages(
-                {"role": role, "content": [{"type": "input_image", "image_url": "https://a.example/a.png"}]}
-            )
+            messages({"role": role, "content": [{"type": "input_image", "image_url": "https://a.example/a.png"}]})
 
     @pytest.mark.parametrize("item", [{"role": "critic", "content": "Bad."}, {"id": "msg_1"}, {}])
     def test_an_unknown_role_is_invalid(self, item):
@@ -192,9 +190,7 @@ class TestTellMessages:
 
     def test_a_refusal_has_its_own_field_at_openai(self):
         item = {"role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
-        assert messages(item, flavour=OPENAI) == [
-            {"role": "assistant", "content": None, "refusal": "I can't."}
-        ]
+        assert messages(item, flavour=OPENAI) == [{"role": "assistant", "content": None, "refusal": "I can't."}]
 
     def test_a_refusal_is_text_elsewhere(self):
         item = {"role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
@@ -210,9 +206,7 @@ class TestTellMessages:
 
 class TestTellCalls:
     def test_calls_and_the_words_around_them_are_one_message(self):
-        assert messages(
-            HELLO, spoken("Let me see."), called("call_a"), called("call_b"), spoken("So."), HELLO
-        ) == [
+        assert messages(HELLO, spoken("Let me see."), called("call_a"), called("call_b"), spoken("So."), HELLO) == [
             HELLO,
             {
                 "role": "assistant",
@@ -231,9 +225,7 @@ class TestTellCalls:
         assert told[0]["tool_calls"] == [chat_call("call_a", arguments="{}")]
 
     def test_outputs_stand_behind_their_calls(self):
-        told = messages(
-            called("call_a"), called("call_b"), returned("call_b", "2"), returned("call_a"), spoken("So.")
-        )
+        told = messages(called("call_a"), called("call_b"), returned("call_b", "2"), returned("call_a"), spoken("So."))
         assert told[1:] == [
             chat_output("call_b", "2"),
             chat_output("call_a"),
@@ -258,9 +250,7 @@ class TestTellCalls:
             {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
             {"type": "input_file", "file_id": "file-1", "filename": "a.pdf"},
         ]
-        assert messages(returned("call_a", output)) == [
-            chat_output("call_a", "Found:\n\n[image]\n[file: a.pdf]")
-        ]
+        assert messages(returned("call_a", output)) == [chat_output("call_a", "Found:\n\n[image]\n[file: a.pdf]")]
 
     @pytest.mark.parametrize(("output", "text"), [(None, ""), ("", ""), ([], ""), ({"x": 1}, '{"x":1}')])
     def test_an_output_of_any_shape_becomes_text(self, output, text):
@@ -284,9 +274,7 @@ class TestReturnThoughts:
         assert "reasoning_content" not in told[0]
 
     def test_deepseek_gets_its_thoughts_back_with_the_calls(self):
-        told = messages(
-            HELLO, thought("Hm"), spoken("Wait."), called("call_a"), returned("call_a"), flavour=DEEPSEEK
-        )
+        told = messages(HELLO, thought("Hm"), spoken("Wait."), called("call_a"), returned("call_a"), flavour=DEEPSEEK)
         assert told[1] == {
             "role": "assistant",
             "content": "Wait.",
@@ -419,6 +407,36 @@ class TestPutIntoWords:
         assert refused.value.param == "input"
 
 
+class TestChatRequest:
+    def test_it_is_what_the_sdk_would_send(self):
+        picture = {"type": "input_image", "image_url": "https://a.example/a.png", "detail": "auto"}
+        custom = {"type": "custom_tool_call", "call_id": "call_p", "name": "apply_patch", "input": "x"}
+        refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+        items = [
+            {"role": "developer", "content": "Be kind."},
+            {"role": "user", "content": [{"type": "input_text", "text": "See"}, picture]},
+            *(spoken("Let me see."), called("call_a"), custom, returned("call_a")),
+            {"type": "custom_tool_call_output", "call_id": "call_p", "output": "Done"},
+            *(refused, HELLO),
+        ]
+        settings = {"model": "m", "instructions": "Be brief.", "tools": [ADD, PATCH]}
+        told = chat_request(settings, items, stream=False, flavour=OPENAI)
+        assert check(ChatCompletionMessageParam, told["messages"]) == told["messages"]
+        assert check(ChatCompletionFunctionToolParam, told["tools"]) == told["tools"]
+
+
+def check(kind, values):
+    """The values as the SDK's type reads them, whose lists come out as iterators."""
+    adapter = TypeAdapter(kind)
+    return [plain(adapter.validate_python(value)) for value in values]
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return value if isinstance(value, str | int | float | None) else [plain(inner) for inner in value]
+
+
 class TestTellTools:
     def test_a_function_moves_into_its_own_object(self):
         function = {name: ADD[name] for name in ("name", "description", "parameters", "strict")}
@@ -442,9 +460,7 @@ class TestTellTools:
         description = tool["function"]["parameters"]["properties"]["input"]["description"]
         assert "lark" in description and "start: begin end" in description
 
-    @pytest.mark.parametrize(
-        "kind", ["web_search", "file_search", "mcp", "computer", "namespace", "tool_search"]
-    )
+    @pytest.mark.parametrize("kind", ["web_search", "file_search", "mcp", "computer", "namespace", "tool_search"])
     def test_a_hosted_tool_is_unsupported_by_name(self, kind):
         with pytest.raises(UnsupportedParameter, match=f"'{kind}'") as refused:
             request(tools=[ADD, PATCH, {"type": kind}])

@@ -30,9 +30,7 @@ def numbered(events):
     }
     skeleton |= {"parallel_tool_calls": True, "output": [], "model": "m", "status": "in_progress"}
     started = [{"type": "response.created", "response": skeleton}]
-    full = [
-        e | {"response": skeleton | e["response"] | {"usage": None}} if "response" in e else e for e in events
-    ]
+    full = [e | {"response": skeleton | e["response"] | {"usage": None}} if "response" in e else e for e in events]
     return [event | {"sequence_number": number} for number, event in enumerate(started + full)]
 
 
@@ -60,9 +58,7 @@ class TestFeedRecordings:
     def test_its_events_are_the_sdks_events(self, name):
         adapter = TypeAdapter(ResponseStreamEvent)
         for event in numbered(play(stream(name))):
-            assert type(adapter.validate_python(event)).model_fields["type"].annotation.__args__ == (
-                event["type"],
-            )
+            assert type(adapter.validate_python(event)).model_fields["type"].annotation.__args__ == (event["type"],)
 
     @pytest.mark.parametrize("name", NAMES)
     def test_the_sdks_helper_accumulates_it(self, name):
@@ -157,17 +153,13 @@ class TestFeedText:
         assert types(play([*silent, *STOP])) == ["completed"]
 
     def test_choices_other_than_the_first_are_not_heard(self):
-        other = orjson.dumps(
-            {"choices": [{"index": 1, "delta": {"content": "noise"}, "finish_reason": "length"}]}
-        )
+        other = orjson.dumps({"choices": [{"index": 1, "delta": {"content": "noise"}, "finish_reason": "length"}]})
         events = play([other, chunk({"content": "Hi"}), other, *STOP])
         assert deltas(events) == ["Hi"]
         assert fold(events).response["status"] == "completed"
 
     def test_logprobs_go_with_their_text_and_are_gathered_in_the_part(self):
-        first, second = (
-            {"token": token, "logprob": -0.1, "bytes": None, "top_logprobs": []} for token in "ab"
-        )
+        first, second = ({"token": token, "logprob": -0.1, "bytes": None, "top_logprobs": []} for token in "ab")
 
         def said(text, token):
             choice = {
@@ -183,9 +175,7 @@ class TestFeedText:
 
     def test_mistrals_list_of_parts_is_heard(self):
         thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
-        events = play(
-            [chunk({"content": [thinking]}), chunk({"content": [{"type": "text", "text": "Hi"}]}), *STOP]
-        )
+        events = play([chunk({"content": [thinking]}), chunk({"content": [{"type": "text", "text": "Hi"}]}), *STOP])
         assert [(item["type"], item["content"][0]["text"]) for item in fold(events).output] == [
             ("reasoning", "Hm."),
             ("message", "Hi"),
@@ -394,6 +384,10 @@ class TestFeedCalls:
         names = ["f", "g", "g"]
         output = fold(play([*(chunk(call(0, "{}", name=name)) for name in names), *STOP])).output
         assert [item["name"] for item in output] == names
+
+    def test_calls_that_all_have_index_0_and_say_nothing_else_are_told_apart_by_name(self):
+        output = fold(play([*(chunk(call(0, name=name)) for name in "fg"), *STOP])).output
+        assert [(item["name"], item["arguments"]) for item in output] == [("f", "{}"), ("g", "{}")]
 
     def test_calls_without_indexes_are_told_apart_by_their_names(self):
         datas = [

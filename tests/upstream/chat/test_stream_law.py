@@ -5,7 +5,7 @@ from itertools import zip_longest
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convstore.upstream.chat import response_of
@@ -13,12 +13,12 @@ from convstore.upstream.chat import response_of
 from .helpers import DONE, Json, fold, play
 
 CUSTOM = frozenset({"apply_patch"})
+# A busy machine is no failure.
+unhurried = settings(deadline=None)
 GENERATED = re.compile(r"call_[0-9a-f]{24}")
 
 words = st.text(max_size=12)
-arguments = st.dictionaries(words, st.integers(-9, 9) | words, max_size=3).map(
-    lambda told: orjson.dumps(told).decode()
-)
+arguments = st.dictionaries(words, st.integers(-9, 9) | words, max_size=3).map(lambda told: orjson.dumps(told).decode())
 inputs = words.map(lambda text: orjson.dumps({"input": text}).decode())
 citations = st.builds(
     lambda url, start: {
@@ -53,9 +53,7 @@ def completions(draw: Any) -> Json:
         "annotations": draw(st.lists(citations, max_size=2)) if content else [],
         "tool_calls": draw(st.none() | st.lists(tool_calls(), max_size=3)),
     }
-    tokens = [
-        {"token": letter, "logprob": -0.5, "bytes": None, "top_logprobs": []} for letter in content or ""
-    ]
+    tokens = [{"token": letter, "logprob": -0.5, "bytes": None, "top_logprobs": []} for letter in content or ""]
     logprobs = {"content": tokens} if draw(st.booleans()) else None
     finish = draw(st.sampled_from(["stop", "tool_calls", "length", "content_filter", "error"]))
     usage = draw(st.sampled_from([None, {"prompt_tokens": 1, "completion_tokens": 2}]))
@@ -119,11 +117,7 @@ NOISE = [
     {"choices": []},
     {"choices": [], "usage": None},
     {"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]},
-    {
-        "choices": [
-            {"index": 0, "delta": {"content": "", "reasoning": None, "refusal": None, "tool_calls": None}}
-        ]
-    },
+    {"choices": [{"index": 0, "delta": {"content": "", "reasoning": None, "refusal": None, "tool_calls": None}}]},
     {"choices": [{"index": 0, "delta": {}, "finish_reason": None}]},
     {"choices": [{"index": 1, "delta": {"content": "noise"}, "finish_reason": None}]},
 ]
@@ -157,9 +151,7 @@ def streams(draw: Any, *, in_order: bool) -> tuple[Json, list[bytes]]:
     refusal = [{"delta": {"refusal": piece}} for piece in pieces_of(draw, message["refusal"])]
     calls = call_lanes(draw, message)
     if in_order:
-        fragments = merged(
-            draw, [*reasoning, *text, *cited, *refusal, *interleaved(draw, calls, in_order=True)]
-        )
+        fragments = merged(draw, [*reasoning, *text, *cited, *refusal, *interleaved(draw, calls, in_order=True)])
     else:
         fragments = interleaved(draw, [reasoning, text, refusal, *calls], in_order=False)
     return completion, chunked(draw, completion, fragments)
@@ -170,6 +162,7 @@ def comparable(output: list[Json]) -> Any:
 
 
 class TestFeed:
+    @unhurried
     @given(streams(in_order=True))
     def test_a_stream_folds_to_what_the_whole_completion_says(self, story):
         completion, datas = story
@@ -178,6 +171,7 @@ class TestFeed:
         assert comparable(folded.output) == comparable(whole["output"])
         assert comparable(folded.response) == comparable(whole)
 
+    @unhurried
     @given(streams(in_order=False))
     def test_a_stream_in_any_order_loses_no_word_and_keeps_the_apis_order(self, story):
         completion, datas = story
@@ -186,6 +180,7 @@ class TestFeed:
         assert said(folded.output) == said(whole["output"])
         assert folded.response["output"] == folded.output
 
+    @unhurried
     @given(streams(in_order=False))
     def test_a_cut_stream_gives_the_beginning_of_the_whole_ones_events(self, story):
         _, datas = story

@@ -1,0 +1,166 @@
+"""Who may do what: every route, walked in the application's own map of URLs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from convstore import api
+from convstore.services import keys
+from convstore.services.principal import Right
+from tests.api.conftest import Stage
+from tests.conftest import Client
+
+# Anybody may know that the service is up, and read about it.
+OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+WRITES = {("POST", "/v1/responses"), ("DELETE", "/v1/responses/<response_id>")} | {
+    ("POST", f"/v1/responses/{path}") for path in ("<response_id>/cancel", "input_tokens")
+}
+
+
+@dataclass(frozen=True)
+class Door:
+    """One method of one route."""
+
+    method: str
+    rule: str
+    websocket: bool = False
+
+    def at(self, response_id: str = "resp_" + "0" * 32) -> str:
+        return self.rule.replace("<response_id>", response_id).replace("<path:model>", "gpt-5.4")
+
+
+def doors(app: Flask, below: str = "/v1") -> Iterator[Door]:
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith(below):
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield Door(method, rule.rule, rule.websocket)
+
+
+def knock(stage: Stage, door: Door, key: str | None, response_id: str = "resp_" + "0" * 32) -> TestResponse:
+    headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    if door.websocket:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
+    body = {"model": "gpt-5.4", "input": "x"} if door.method == "POST" else None
+    return stage.app.test_client().open(door.at(response_id), method=door.method, headers=headers, json=body)
+
+
+class TestEveryRoute:
+    def test_there_are_some(self, stage: Stage) -> None:
+        assert len(list(doors(stage.app))) >= 9
+        assert {(door.method, door.rule) for door in doors(stage.app)} >= WRITES
+
+    def test_the_list_in_the_code_is_the_map_of_urls(self, stage: Stage) -> None:
+        """`api/__init__.py` promises every URL on one screen."""
+        written = set()
+        for line in (api.__doc__ or "").splitlines():
+            method, _, rest = line.strip().partition(" ")
+            if method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
+                written.add(
+                    (
+                        method,
+                        rest.split()[0].replace("{id}", "<response_id>").replace("{model}", "<path:model>"),
+                    )
+                )
+        real = {(door.method, door.rule) for door in doors(stage.app, "/")}
+        real = {(method, "/docs" if rule.startswith("/docs") else rule) for method, rule in real}
+        assert written == real
+
+    def test_without_a_key_none_opens(self, stage: Stage) -> None:
+        for door in doors(stage.app):
+            for key in (None, "", "sk-wrong", stage.alice.key[:-1], stage.alice.key.upper()):
+                answered = knock(stage, door, key)
+                assert answered.status_code == 401, door
+                assert set(answered.json["error"]) == {"message", "type", "param", "code"}
+
+    def test_but_those_outside(self, stage: Stage) -> None:
+        for door in doors(stage.app, "/"):
+            if not door.rule.startswith(("/v1", "/docs")):
+                assert door.rule in OPEN
+                assert knock(stage, door, None).status_code == 200
+        assert stage.app.test_client().get("/docs/").status_code == 200
+
+    def test_another_projects_key_finds_nothing(self, stage: Stage) -> None:
+        own = stage.alice.ask()["id"]
+        for door in doors(stage.app):
+            if "<response_id>" in door.rule:
+                answered = knock(stage, door, stage.carol.key, own)
+                assert answered.status_code == 404, door
+                assert answered.json["error"]["message"] == f"Response with id '{own}' not found."
+        assert stage.bob.get(f"/v1/responses/{own}").status_code == 200
+
+    def test_a_key_to_read_does_not_write(self, stage: Stage) -> None:
+        own = stage.alice.ask()["id"]
+        asked = len(stage.upstream.questions)
+        reader = stage.key(Right.READ)
+        for door in doors(stage.app):
+            answered = knock(stage, door, reader, own)
+            if (door.method, door.rule) in WRITES:
+                assert answered.status_code == 403, door
+                assert answered.json["error"]["code"] == "insufficient_permissions"
+                assert "'write'" in answered.json["error"]["message"]
+            else:
+                assert answered.status_code == (426 if door.websocket else 200), door
+        assert len(stage.upstream.questions) == asked
+        assert stage.alice.get(f"/v1/responses/{own}").status_code == 200
+
+    def test_nor_does_a_key_to_write_read(self, stage: Stage) -> None:
+        own = stage.alice.ask()["id"]
+        writer = stage.key(Right.WRITE)
+        for door in doors(stage.app):
+            if (door.method, door.rule) not in WRITES:
+                assert knock(stage, door, writer, own).status_code == 403, door
+        assert Client(stage.app, writer).create().status_code == 200
+
+    def test_every_view_has_its_guard(self, stage: Stage) -> None:
+        for rule in stage.app.url_map.iter_rules():
+            if rule.rule.startswith("/v1"):
+                assert stage.app.view_functions[rule.endpoint].guarded_by in Right  # type: ignore[attr-defined]
+
+
+class TestKeys:
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+    def test_the_scheme_is_of_any_case(self, stage: Stage, scheme: str) -> None:
+        headers = {"Authorization": f"{scheme} {stage.alice.key}"}
+        assert stage.app.test_client().get("/v1/models", headers=headers).status_code == 200
+
+    def test_a_revoked_one_opens_nothing(self, stage: Stage) -> None:
+        key, text = keys.create(stage.deps, "acme", name="dave")
+        dave = Client(stage.app, text)
+        assert dave.get("/v1/models").status_code == 200
+        keys.revoke(stage.deps, key.id)
+        assert dave.get("/v1/models").status_code == 401
+
+    def test_one_in_the_address_is_none(self, stage: Stage) -> None:
+        """It would end up in every access log."""
+        assert stage.app.test_client().get(f"/v1/models?api_key={stage.alice.key}").status_code == 401
+
+    def test_a_wrong_one_is_not_repeated(self, stage: Stage) -> None:
+        answered = stage.app.test_client().get("/v1/models", headers={"Authorization": "Bearer sk-very-secret"})
+        assert "very-secret" not in answered.text
+
+    def test_a_refusal_comes_before_the_body_is_looked_at(self, stage: Stage) -> None:
+        answered = stage.app.test_client().post("/v1/responses", data=b"{", content_type="application/json")
+        assert answered.status_code == 401
+
+
+class TestSecrets:
+    def test_the_providers_key_goes_to_the_provider_alone(self, stage: Stage) -> None:
+        given = stage.alice.ask()
+        assert stage.upstream.questions[-1].headers["Authorization"] == "Bearer sk-provider-secret-0123456789"
+        for answered in (
+            stage.alice.get(f"/v1/responses/{given['id']}"),
+            stage.alice.get("/v1/models"),
+            stage.alice.get("/metrics"),
+            stage.alice.get("/openapi.json"),
+            stage.alice.get("/readyz"),
+        ):
+            assert "sk-provider-secret" not in answered.text
+            assert stage.alice.key not in answered.text
+
+    def test_the_clients_key_does_not_go_to_the_provider(self, stage: Stage) -> None:
+        stage.alice.ask(headers={"X-Custom": "x", "OpenAI-Organization": "org"})
+        assert stage.alice.key not in str(stage.upstream.questions[-1])
+        assert "X-Custom" not in stage.upstream.questions[-1].headers

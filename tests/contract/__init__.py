@@ -1,0 +1,1 @@
+"""OpenAI's own description of the API, and what the service says held against it."""
