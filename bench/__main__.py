@@ -31,13 +31,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What convstore costs.")
     parser.add_argument("--quick", action="store_true", help="small counts, one round: a first look")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section (may be repeated)")
-    parser.add_argument(
-        "--servers", default=",".join(servers.NAMES), help="which, comma-separated (default: all)"
-    )
+    parser.add_argument("--servers", default=",".join(servers.NAMES), help="which, comma-separated (default: all)")
     parser.add_argument("--rounds", type=int, help="default: 5 of turns, 3 of the rest; with --quick 2 and 1")
-    parser.add_argument(
-        "--burst", type=int, default=EVENTS, help="events the upstream writes together (default: all)"
-    )
+    parser.add_argument("--burst", type=int, default=EVENTS, help="events the upstream writes together (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     chosen = parser.parse_args()
     chosen.servers = chosen.servers.split(",")

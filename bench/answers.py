@@ -102,10 +102,7 @@ def stream(model: str, deltas: list[str], text: str) -> list[bytes]:
         {"type": "response.in_progress", "response": opened},
         {"type": "response.output_item.added", "output_index": 0, "item": empty_item},
         {"type": "response.content_part.added", **where, "part": part | {"text": ""}},
-        *(
-            {"type": "response.output_text.delta", **where, "delta": delta, "logprobs": []}
-            for delta in deltas
-        ),
+        *({"type": "response.output_text.delta", **where, "delta": delta, "logprobs": []} for delta in deltas),
         {"type": "response.output_text.done", **where, "text": text, "logprobs": []},
         {"type": "response.content_part.done", **where, "part": part},
         {"type": "response.output_item.done", "output_index": 0, "item": item},

@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from bench import answers, client, wire
 from bench.figures import cpu_now, median_of, percentile
@@ -22,7 +23,7 @@ from bench.servers import House, Server
 DEPTHS = (10, 100, 1000)
 WINDOW = 15
 SIBLINGS = 15
-COUNTED = 10  # turns between two looks at the metrics
+COUNTED = 10  # turns, with a look at the metrics after each
 TURN_WITHIN_S = 60.0  # a server that hangs must not hang the benchmark
 SIZED_TURNS = 100  # the deep window in which the database's growth is measured
 STATEMENTS = re.compile(rb"^convstore_sql_statements_total(?:\{[^}]*\})? ([0-9.eE+]+)", re.MULTILINE)
@@ -86,9 +87,7 @@ class Chain:
             answer = await caller.ask(self.request(item))
         self.asked += 1
         if not answer.says(b'"completed"'):
-            raise client.LoadFailed(
-                f"{self.server.name}: turn {len(self.latencies_ms) + 1}: {answer.raw[:600]!r}"
-            )
+            raise client.LoadFailed(f"{self.server.name}: turn {len(self.latencies_ms) + 1}: {answer.raw[:600]!r}")
         return answer
 
     async def grow(self, item: bytes) -> None:
@@ -112,12 +111,18 @@ class Chain:
         return took
 
     async def statements(self, item: bytes) -> float | None:
-        """SQL statements a next turn takes. The one connection keeps us with the worker that counts them."""
-        before = await self.counter()
+        """SQL statements a next turn takes, the median of several: a key is looked up now and then between them.
+
+        The one connection keeps us with the worker that counts them.
+        """
+        counts = [await self.counter()]
         for _ in range(COUNTED):
             await self.ask(item, self.caller)
-        after = await self.counter()
-        return None if before is None or after is None else (after - before) / COUNTED
+            counts.append(await self.counter())
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return None
+        return percentile([after - before for before, after in pairwise(known)], 0.5)
 
     async def counter(self) -> float | None:
         """The server's own count of SQL statements, if it has one."""
@@ -174,9 +179,7 @@ async def grow_all(
             turns=last,
             cpu_us=cpu.server / turns * 1e6,
             database_cpu_us=cpu.database / turns * 1e6,
-            deep_bytes=(sizes[server.name][1] - sizes[server.name][0]) / SIZED_TURNS
-            if server.database
-            else None,
+            deep_bytes=(sizes[server.name][1] - sizes[server.name][0]) / SIZED_TURNS if server.database else None,
         )
         for server, cpu, turns in zip(house.servers, used, asked, strict=True)
     ]
@@ -188,9 +191,7 @@ def told(figures: list[DepthFigures]) -> str:
     return ", ".join(f"{one.server} {one.turn_p50_ms:.1f} ms" for one in figures)
 
 
-def measure(
-    house: House, rounds: int, say: Callable[[str], None]
-) -> tuple[list[DepthFigures], list[ChainFigures]]:
+def measure(house: House, rounds: int, say: Callable[[str], None]) -> tuple[list[DepthFigures], list[ChainFigures]]:
     """Grow *rounds* chains on every server; medians over them."""
     grown = [asyncio.run(grow_all(house, seed, say)) for seed in range(rounds)]
     depths = [median_of(rows) for rows in zip(*(at_depths for at_depths, _ in grown), strict=True)]

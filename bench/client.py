@@ -27,9 +27,7 @@ class Load:
     late_s: list[float] = field(default_factory=list)
 
 
-async def load(
-    server: Server, body: bytes, mark: bytes, concurrency: int, requests: int, watch: bool = False
-) -> Load:
+async def load(server: Server, body: bytes, mark: bytes, concurrency: int, requests: int, watch: bool = False) -> Load:
     """Send *requests* requests, *concurrency* at any time, and check that each answer holds *mark*.
 
     With *watch*, the send times in the answers are compared with the clock. Raises LoadFailed.
@@ -62,9 +60,7 @@ async def load(
         failures.append(f"only {answered} answers came within {LOAD_WITHIN_S:.0f} s")
     result.seconds = time.perf_counter() - began
     if failures:
-        raise LoadFailed(
-            f"{server.name}: {len(failures)} of {requests} answers were wrong, the first: {failures[0]}"
-        )
+        raise LoadFailed(f"{server.name}: {len(failures)} of {requests} answers were wrong, the first: {failures[0]}")
     return result
 
 

@@ -97,9 +97,7 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def running(command: list[str], extra: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* with its output in *log*; end it and its children on the way out."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=clean_environment(extra), stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, env=clean_environment(extra), stdout=output, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
@@ -131,9 +129,7 @@ def wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], l
         if is_ready():
             return
         time.sleep(0.05)
-    raise StartFailed(
-        f"{process.args!r} did not come up:\n{log.read_text(errors='replace')[-LOG_TAIL_CHARS:]}"
-    )
+    raise StartFailed(f"{process.args!r} did not come up:\n{log.read_text(errors='replace')[-LOG_TAIL_CHARS:]}")
 
 
 def output_of(command: list[str], extra: Mapping[str, str]) -> str:

@@ -25,9 +25,7 @@ def create() -> Response:
     """Ask the provider; pass its answer on, streamed if that was asked for."""
     body = request.get_data()
     streamed = b'"stream":true' in body
-    reply = session.post(
-        f"{UPSTREAM_URL}/responses", data=body, headers=HEADERS, stream=streamed, timeout=600
-    )
+    reply = session.post(f"{UPSTREAM_URL}/responses", data=body, headers=HEADERS, stream=streamed, timeout=600)
     return Response(
         reply.iter_content(None) if streamed else reply.content,
         status=reply.status_code,

@@ -57,9 +57,7 @@ def turns(figures: Sequence[TurnFigures]) -> Table:
         )
     heads = ["load", "server", "req/s", "x relay", "p50 ms", "p99 ms", "1st byte"]
     heads += ["CPU µs", "x relay", "+ db µs", "PSS MiB", "RSS MiB"]
-    caption = (
-        "CPU of the server's processes a request; + db: of the database's own; direct: the upstream's.\n"
-    )
+    caption = "CPU of the server's processes a request; + db: of the database's own; direct: the upstream's.\n"
     caption += "x relay: median of each round's ratio."
     title = "Turns: answer in one piece (json) or as 60 events (stream), by clients"
     return table(title, heads, rows, 2, caption)
@@ -81,9 +79,7 @@ def chains(depths: Sequence[DepthFigures], wholes: Sequence[ChainFigures]) -> li
         for one in depths
     ]
     heads = ("depth", "server", "p50 ms", "over direct", "sibling p50", "sibling p99", "SQL a turn")
-    caption = (
-        "direct and relay are sent the whole history by their client; siblings come over new connections"
-    )
+    caption = "direct and relay are sent the whole history by their client; siblings come over new connections"
     whole_rows = [
         (
             one.server,
@@ -95,9 +91,7 @@ def chains(depths: Sequence[DepthFigures], wholes: Sequence[ChainFigures]) -> li
     ]
     return [
         table("Chains: one turn of 1 KB, by depth", heads, rows, 2, caption),
-        table(
-            "Chains: CPU a turn over the whole chain", ("server", "turns", "CPU µs", "+ db µs"), whole_rows, 1
-        ),
+        table("Chains: CPU a turn over the whole chain", ("server", "turns", "CPU µs", "+ db µs"), whole_rows, 1),
     ]
 
 

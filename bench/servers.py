@@ -59,9 +59,7 @@ class House:
 def running(names: list[str], burst: int) -> Iterator[House]:
     """Start the upstream and the servers called *names*. *burst*: events the upstream writes together."""
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True))
-        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
         folder.chmod(0o755)  # PostgreSQL's own user must get through
         upstream = stack.enter_context(upstream_running(folder, burst))
         servers = []
@@ -122,9 +120,7 @@ def database_running(name: str, folder: Path) -> Iterator[databases.Database]:
 
 
 @contextmanager
-def convstore_running(
-    name: str, folder: Path, upstream_port: int, database: databases.Database
-) -> Iterator[Server]:
+def convstore_running(name: str, folder: Path, upstream_port: int, database: databases.Database) -> Iterator[Server]:
     """Prepare the database, create a key and start `convstore serve`."""
     port, log = free_port(), folder / f"{name}.log"
     extra = {

@@ -41,8 +41,7 @@ def measure(house: House, quick: bool, say: Callable[[str], None]) -> list[SizeF
         if server.database:
             figures += asyncio.run(windows(server, many, few))
             say(
-                f"sizes: {server.name}: "
-                + ", ".join(f"{one.bytes_per_turn:,.0f} bytes a turn" for one in figures[-2:])
+                f"sizes: {server.name}: " + ", ".join(f"{one.bytes_per_turn:,.0f} bytes a turn" for one in figures[-2:])
             )
     return figures
 
@@ -88,7 +87,5 @@ def with_deep_end(figures: list[SizeFigures], chains: list[ChainFigures]) -> lis
     for one in figures:
         grown = deep.get(one.server)
         if one.first_turn == 1 and grown is not None:
-            added.append(
-                SizeFigures(one.server, last - SIZED_TURNS + 1, last, SIZED_TURNS, grown, one.item_bytes)
-            )
+            added.append(SizeFigures(one.server, last - SIZED_TURNS + 1, last, SIZED_TURNS, grown, one.item_bytes))
     return sorted(added, key=lambda one: (one.server, one.first_turn))

@@ -18,9 +18,7 @@ from bench.turns import SETTLE_S, mark
 from bench.upstream import SLOW_S
 
 STREAMS = 500
-BODY = json.dumps(
-    {"model": "slow", "input": "Take your time.", "stream": True}, separators=(",", ":")
-).encode()
+BODY = json.dumps({"model": "slow", "input": "Take your time.", "stream": True}, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,7 @@ class StreamFigures:
     database_pss_mib: float | None
 
 
-def measure(
-    house: House, rounds: int, say: Callable[[str], None], streams: int = STREAMS
-) -> list[StreamFigures]:
+def measure(house: House, rounds: int, say: Callable[[str], None], streams: int = STREAMS) -> list[StreamFigures]:
     """Run all the streams through every server, round by round; medians over the rounds."""
     seen: dict[str, list[StreamFigures]] = defaultdict(list)
     for server in house.servers:

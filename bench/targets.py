@@ -83,13 +83,9 @@ def of_chains(depths: Iterable[DepthFigures], sizes: Sequence[SizeFigures]) -> l
     targets = []
     for store in STORES:
         ours, direct = seen.get((store, last)), seen.get(("direct", last))
-        siblings = (
-            f" (siblings {ours.sibling_p50_ms - direct.sibling_p50_ms:.2f} ms)" if ours and direct else ""
-        )
+        siblings = f" (siblings {ours.sibling_p50_ms - direct.sibling_p50_ms:.2f} ms)" if ours and direct else ""
         added = ours.turn_p50_ms - direct.turn_p50_ms if ours and direct else None
-        targets.append(
-            at_most(f"p50 over direct at turn {last:,}, {store}", added, DEEP_ADDED_P50_MS, " ms", siblings)
-        )
+        targets.append(at_most(f"p50 over direct at turn {last:,}, {store}", added, DEEP_ADDED_P50_MS, " ms", siblings))
     for store in STORES:
         targets.append(same_statements(store, seen.get((store, first)), seen.get((store, last))))
     for store in STORES:

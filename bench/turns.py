@@ -29,9 +29,7 @@ class Plan:
 
 def plan(rounds: int | None, quick: bool) -> Plan:
     """Many short rounds rather than few long ones: neighbours alternate sooner. *quick*: a first look."""
-    json_counts, stream_counts = (
-        ((40, 250, 200), (30, 150, 120)) if quick else ((200, 1000, 1000), (150, 600, 600))
-    )
+    json_counts, stream_counts = ((40, 250, 200), (30, 150, 120)) if quick else ((200, 1000, 1000), (150, 600, 600))
     counts = {("json", number): count for number, count in zip(CONCURRENCIES, json_counts, strict=True)}
     counts |= {("stream", number): count for number, count in zip(CONCURRENCIES, stream_counts, strict=True)}
     return Plan(rounds or (2 if quick else 5), counts, 100 if quick else 300)

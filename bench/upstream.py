@@ -30,14 +30,11 @@ MODELS = answers.document(
     {
         "object": "list",
         "data": [
-            {"id": name, "object": "model", "created": 0, "owned_by": "bench"}
-            for name in (MODEL, "chain", "slow")
+            {"id": name, "object": "model", "created": 0, "owned_by": "bench"} for name in (MODEL, "chain", "slow")
         ],
     }
 )
-NOT_FOUND = answers.document(
-    {"error": {"message": "Not here.", "type": "invalid_request_error"}}, 404, b"Not Found"
-)
+NOT_FOUND = answers.document({"error": {"message": "Not here.", "type": "invalid_request_error"}}, 404, b"Not Found")
 
 # The keys we look for stand before or after `input`, never inside it: no need to search megabytes.
 EDGE_BYTES = 2048

@@ -135,9 +135,7 @@ class Caller:
                 if self.connection.buffer:
                     raise
         loop = asyncio.get_running_loop()
-        _, self.connection = await loop.create_connection(
-            lambda: Connection(self.late_s), HOST, self.server.port
-        )
+        _, self.connection = await loop.create_connection(lambda: Connection(self.late_s), HOST, self.server.port)
         return await self.connection.ask(message)
 
     def close(self) -> None:
