@@ -17,12 +17,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import chains, report, servers, sizes, streams, targets, turns
+from bench import background, chains, histories, report, servers, sizes, streams, targets, turns
 from bench.answers import EVENTS
 from bench.client import LoadFailed
 from bench.processes import StartFailed, output_of
 
-SECTIONS = ("turns", "chains", "streams")
+SECTIONS = ("turns", "chains", "histories", "streams", "background")
 WIDE = 140  # columns of the tables when the output is not a terminal
 
 
@@ -88,10 +88,20 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             if found["sizes"]:
                 console.print(report.sizes(found["sizes"]))
             conclude(targets.of_chains(found["chains"], found["sizes"]))
+        if "histories" in sections:
+            found["histories"] = histories.measure(house, chosen.quick, say)
+            console.print(report.histories(found["histories"]))
+            conclude(targets.of_histories(found["histories"]))
         if "streams" in sections:
             found["streams"] = streams.measure(house, rounds, say)
             console.print(report.streams(found["streams"], streams.STREAMS))
             conclude(targets.of_streams(found["streams"]))
+        if "background" in sections:
+            taken = background.measure(house, background.plan(rounds, chosen.quick), say)
+            found |= {f"background_{name}": rows for name, rows in vars(taken).items()}
+            for one in report.background(taken):
+                console.print(one)
+            conclude(targets.of_background(taken))
     found["targets"] = reached
     return {name: [asdict(one) for one in rows] for name, rows in found.items()}
 

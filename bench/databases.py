@@ -5,11 +5,11 @@ rows vacuumed.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 
@@ -34,6 +34,9 @@ class Database(Protocol):
     def size_bytes(self) -> int:
         """Bytes on disk, tidied up."""
 
+    def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
+        """What a query gives; its values stand as question marks."""
+
 
 @dataclass(frozen=True)
 class Sqlite:
@@ -56,6 +59,11 @@ class Sqlite:
             log = Path(f"{self.path}-wal")
             return int(pages * page_bytes + (log.stat().st_size if log.exists() else 0))
 
+    def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            return connection.execute(statement, values).fetchall()
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -71,6 +79,11 @@ class Postgres:
             row = connection.execute(RELATIONS).fetchone()
             assert row is not None
             return int(row[0])
+
+    def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(statement.replace("?", "%s").encode(), values).fetchall()
 
 
 @contextmanager

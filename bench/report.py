@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from bench.background import CLIENTS, Found
 from bench.chains import ChainFigures, DepthFigures
+from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
 from bench.targets import Target
@@ -113,6 +115,26 @@ def sizes(figures: Sequence[SizeFigures]) -> Table:
     return table("Database bytes a turn, indexes included", heads, rows, 1)
 
 
+def histories(figures: Sequence[HistoryFigures]) -> Table:
+    """Sessions that send everything each time."""
+    rows = [
+        (
+            one.server,
+            f"{one.turn:,}",
+            f"{one.bytes_per_turn:,.0f}",
+            f"{one.named_bytes_per_turn:,.0f}",
+            f"{one.cpu_us:,.0f}",
+            f"{one.reading_us:,.0f}",
+            f"{one.named_cpu_us:,.0f}",
+            f"{one.cpu_ratio:.2f}",
+        )
+        for one in figures
+    ]
+    heads = ("server", "turn", "bytes a turn", "by name", "CPU µs", "of it reading", "by name", "x by name")
+    caption = "x by name: without receiving and reading the longer body, measured with requests that are then refused"
+    return table("Sessions that send their whole history", heads, rows, 1, caption)
+
+
 def streams(figures: Sequence[StreamFigures], count: int) -> Table:
     """Many slow streams."""
     bare = next((one for one in figures if one.server == "relay"), None)
@@ -140,6 +162,103 @@ def streams(figures: Sequence[StreamFigures], count: int) -> Table:
     caption = "late: from the upstream's send to our client's read; memory halfway through"
     caption += f"; {missed} events could not be timed" if missed else ""
     return table(f"{count} slow streams at once", heads, rows, 1, caption)
+
+
+def background(found: Found) -> list[Table]:
+    """Background responses."""
+    queue = [
+        (
+            one.server,
+            f"{one.turns_per_s:,.0f}",
+            f"{one.polls_per_turn:.1f}",
+            f"{one.begun_p50_ms:.1f}",
+            f"{one.begun_p99_ms:.1f}",
+            f"{one.begun_alone_p50_ms:.1f}",
+            f"{one.begun_alone_p99_ms:.1f}",
+            f"{one.idle_cpu_ms_per_s:.1f}",
+        )
+        for one in found.queue
+    ]
+    first = [
+        (
+            one.server,
+            f"{one.ordinary_p50_ms:.1f}",
+            f"{one.ordinary_p99_ms:.1f}",
+            f"{one.followed_p50_ms:.1f}",
+            f"{one.followed_p99_ms:.1f}",
+            f"{one.added_p50_ms:+.1f}",
+            f"{one.opened_p50_ms:.1f}",
+        )
+        for one in found.first
+    ]
+    follow = [
+        (
+            f"{one.followers:,}",
+            one.server,
+            f"{one.joined_p99_ms:,.0f}",
+            f"{one.late_p50_ms:.1f}",
+            f"{one.late_p99_ms:.1f}",
+            f"{one.late_max_ms:.0f}",
+            f"{one.timed:,}",
+            f"{one.cpu_us:,.0f}",
+            f"{one.database_cpu_us:,.0f}" if one.database_cpu_us else "–",
+            f"{one.client_cpu_us:,.0f}",
+        )
+        for one in sorted(found.follow, key=lambda one: one.followers)
+    ]
+    journal = [
+        (
+            one.server,
+            one.pace,
+            f"{one.parts:.0f}",
+            f"{one.events:.0f}",
+            f"{one.journal_bytes:,.0f}",
+            f"{one.event_bytes:,.0f}",
+            ratio(one.journal_bytes, one.event_bytes),
+        )
+        for one in found.journal
+    ]
+    cost = [
+        (
+            one.server,
+            one.pace,
+            f"{one.ordinary_ms:.2f}",
+            f"{one.followed_ms:.2f}",
+            f"{one.ratio:.2f}",
+            f"{one.unfollowed_ms:.2f}",
+            f"{one.unstreamed_ms:.2f}",
+            f"{one.journalling_ratio:+.2f}",
+            f"{one.ordinary_database_ms:.2f}" if one.ordinary_database_ms else "–",
+            f"{one.followed_database_ms:.2f}" if one.followed_database_ms else "–",
+        )
+        for one in found.cost
+    ]
+    queue_heads = ("server", "turns/s", "polls a turn", "begun p50 ms", "p99", "alone p50", "p99", "idle CPU ms/s")
+    first_heads = ("server", "ordinary p50 ms", "p99", "background p50", "p99", "over ordinary", "opened p50")
+    follow_heads = ("followers", "server", "joined p99 ms", "late p50 ms", "p99", "max", "timed", "CPU µs/event")
+    journal_heads = ("server", "pace", "parts", "events", "journal bytes/event", "event's own", "ratio")
+    cost_heads = ("server", "pace", "ordinary", "followed", "x ordinary", "unfollowed", "unstreamed", "journal x")
+    queued = f"Background turns: created, then polled by {CLIENTS} clients until completed"
+    queued_caption = "begun: from created_at to started_at of the job; alone: one client\n"
+    queued_caption += "idle: web and worker together, nothing asked"
+    first_caption = (
+        "from the request to the first event made of the upstream's answer, one client; opened: to the first byte"
+    )
+    late = "late: deltas sent after all had joined, from the upstream's send to our client's read\n"
+    late += "CPU of web and worker, from creating to the end; direct: as many streams as followers"
+    cost_caption = (
+        "CPU ms a turn, web and worker, without idle. followed: streamed in the background and read; unfollowed: its\n"
+    )
+    cost_caption += (
+        "creator leaves; unstreamed: nobody polls; journal x: (unfollowed - unstreamed) / ordinary; db: its own"
+    )
+    return [
+        table(queued, queue_heads, queue, 1, queued_caption),
+        table("First event of a streamed answer", first_heads, first, 1, first_caption),
+        table("Followers of one slow stream", (*follow_heads, "+ db µs", "client µs"), follow, 2, late),
+        table("The journal of one streamed response", journal_heads, journal, 2),
+        table("CPU of a streamed turn", (*cost_heads, "db ordinary", "db followed"), cost, 2, cost_caption),
+    ]
 
 
 def show_targets(console: Console, targets: Sequence[Target]) -> None:

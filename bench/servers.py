@@ -14,9 +14,9 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import databases, processes
@@ -28,13 +28,18 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Server:
-    """One way to the upstream. *pid* is the root of its processes; a stateful one remembers what was said."""
+    """One way to the upstream. *pid* is the root of its processes; a stateful one remembers what was said.
+
+    settings: the environment of its processes. log: where they write.
+    """
 
     name: str
     port: int
     pid: int
     key: str = "sk-bench"
     database: databases.Database | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    log: Path = Path(os.devnull)
 
     @property
     def is_stateful(self) -> bool:
@@ -131,13 +136,25 @@ def convstore_running(name: str, folder: Path, upstream_port: int, database: dat
         "CONVSTORE_PORT": str(port),
         "CONVSTORE_WORKERS": str(WORKERS),
         "CONVSTORE_AUTH": "keys",
+        # What is measured is answering requests; a worker that looks for jobs is a constant beside it. Where jobs are
+        # measured, there is one: `worker_running`.
+        "CONVSTORE_WORKER": "off",
     }
     convstore = [sys.executable, "-m", "convstore"]
     processes.output_of([*convstore, "db", "upgrade"], extra)
     key = processes.output_of([*convstore, "keys", "create", "--project", "bench"], extra)
     with processes.running([*convstore, "serve"], extra, log) as process:
         processes.wait_until(lambda: is_healthy(port), process, log)
-        yield Server(name, port, process.pid, key, database)
+        yield Server(name, port, process.pid, key, database, extra, log)
+
+
+@contextmanager
+def worker_running(server: Server) -> Iterator[int]:
+    """Start a process that runs the jobs of a server that has a database; its id."""
+    log = server.log.with_suffix(".worker.log")
+    with processes.running([sys.executable, "-m", "convstore", "worker"], server.settings, log) as process:
+        processes.wait_until(lambda: b"job_worker_ready" in log.read_bytes(), process, log)
+        yield process.pid
 
 
 def free_port() -> int:

@@ -7,7 +7,11 @@ passing.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.background import FOLLOWERS, PACES
+from bench.background import Found as BackgroundFound
 from bench.chains import DEPTHS, DepthFigures
+from bench.histories import DEPTHS as DEPTHS_SENT
+from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
 from bench.turns import CONCURRENCIES, MODES, TurnFigures
@@ -25,9 +29,13 @@ ADDED_P50_MS = 4.0
 P99_OVER_P50 = 5.0
 DEEP_ADDED_P50_MS = 15.0
 FLAT_WITHIN = 0.10  # of the first window: page granularity is a few per cent of a window
+HISTORY_RATIO = 1.5
 STREAMS_OVER_DIRECT = 1.1
 LATE_P99_MS = 50.0
 STREAMS_MIB = 250.0
+FOLLOWED_LATE_P99_MS = 100.0  # parts of a steady stream are written 60 ms apart
+FIRST_ADDED_P50_MS = 20.0
+BACKGROUND_CPU_RATIO = 1.25
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,19 @@ def of_sizes(store: str, windows: Sequence[SizeFigures]) -> list[Target]:
     ]
 
 
+def of_histories(figures: Sequence[HistoryFigures]) -> list[Target]:
+    """CPU of whole histories beside turns by name, and growth that does not grow."""
+    targets = []
+    for store in STORES:
+        seen = [one for one in figures if one.server == store]
+        worst = max((one.cpu_ratio for one in seen), default=None)
+        targets.append(at_most(f"CPU of a whole history, {store}", worst, HISTORY_RATIO, "x by name"))
+        growth = seen[-1].bytes_per_turn / seen[0].bytes_per_turn if seen else None
+        what = f"bytes of a whole history's turn, {store}, turn {DEPTHS_SENT[-1]} over {DEPTHS_SENT[0]}"
+        targets.append(at_most(what, growth, 1 + FLAT_WITHIN, "x"))
+    return targets
+
+
 def of_streams(figures: Sequence[StreamFigures]) -> list[Target]:
     """Time, lateness and memory of many slow streams."""
     seen = {one.server: one for one in figures}
@@ -140,4 +161,28 @@ def of_streams(figures: Sequence[StreamFigures]) -> list[Target]:
             at_most(f"events late at p99, over direct, {store}", late, LATE_P99_MS, " ms"),
             at_most(f"memory of the server processes, {store}", held, STREAMS_MIB, " MiB"),
         ]
+    return targets
+
+
+def of_background(found: BackgroundFound) -> list[Target]:
+    """First events, lateness of followers, and CPU of turns in the background."""
+    follow = {(one.server, one.followers): one for one in found.follow}
+    # At its best: the client alone can be late with many streams, and that would excuse ours.
+    direct_ms = min((one.late_p99_ms for one in found.follow if one.server == "direct"), default=None)
+    targets = []
+    for store in STORES:
+        first = next((one for one in found.first if one.server == store), None)
+        what = f"first event followed in the background, over an ordinary stream's, p50, {store}"
+        targets.append(at_most(what, first.added_p50_ms if first else None, FIRST_ADDED_P50_MS, " ms"))
+        for followers in FOLLOWERS:
+            ours = follow.get((store, followers))
+            # With nothing that was sent after all had joined, nothing is known of lateness.
+            late = ours.late_p99_ms - direct_ms if ours and direct_ms is not None and ours.timed else None
+            what = f"events late at p99, over direct at its best, {followers} followers, {store}"
+            targets.append(at_most(what, late, FOLLOWED_LATE_P99_MS, " ms"))
+        for pace in PACES:
+            cost = next((one for one in found.cost if (one.server, one.pace) == (store, pace)), None)
+            note = f" (the journal alone {cost.journalling_ratio:+.2f})" if cost else ""
+            what = f"CPU of web and worker, streamed turn in the background, {pace}, {store}"
+            targets.append(at_most(what, cost.ratio if cost else None, BACKGROUND_CPU_RATIO, "x ordinary", note))
     return targets

@@ -2,9 +2,9 @@
 
 `POST /v1/responses` is answered at once, streamed if the body asks for it. The model's name chooses the
 answer: "slow" spreads the stream over `SLOW_S` seconds and writes the time of sending into each delta,
-"chain" says 1 KB, any other name gives the ordinary turn. Every answer carries ids of its own. `GET
-/v1/models` lists the names. It prints its port on standard output when it is ready. It leaves out what our
-clients do not use: pipelining, chunked requests, `Expect`.
+"steady" does so over `STEADY_S`, "chain" says 1 KB, any other name gives the ordinary turn. Every answer carries
+ids of its own. `GET /v1/models` lists the names. It prints its port on standard output when it is ready. It leaves
+out what our clients do not use: pipelining, chunked requests, `Expect`.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from itertools import count
 from bench import answers
 
 SLOW_S = 5.0
+STEADY_S = 1.2  # fifty events a second: as fast as a model talks
 BURST_GAP_S = 0.001  # between two bursts of a stream that is not slow: long enough to be two reads
 
 MODEL = "gpt-5.4-mini"  # a name with a known price, so that pricing has its ordinary work to do
@@ -26,11 +27,13 @@ TURN = answers.turn(MODEL, 400)
 CHAIN = answers.turn("chain", 1000)
 STREAM = answers.stream(MODEL, WORDS, "".join(WORDS))
 SLOW = answers.stream("slow", [answers.CLOCK.decode()] * answers.DELTAS, answers.TEXT.decode())
+STEADY = answers.stream("steady", [answers.CLOCK.decode()] * answers.DELTAS, answers.TEXT.decode())
 MODELS = answers.document(
     {
         "object": "list",
         "data": [
-            {"id": name, "object": "model", "created": 0, "owned_by": "bench"} for name in (MODEL, "chain", "slow")
+            {"id": name, "object": "model", "created": 0, "owned_by": "bench"}
+            for name in (MODEL, "chain", "slow", "steady")
         ],
     }
 )
@@ -80,6 +83,8 @@ class Upstream(asyncio.Protocol):
         edges = request[:EDGE_BYTES] + request[-EDGE_BYTES:]
         if b'"slow"' in edges:
             Drip(self.transport, SLOW, 1, SLOW_S / (answers.EVENTS - 1)).step()
+        elif b'"steady"' in edges:
+            Drip(self.transport, STEADY, 1, STEADY_S / (answers.EVENTS - 1)).step()
         elif b'"stream":true' not in edges and b'"stream": true' not in edges:
             self.transport.write(fresh(CHAIN if b'"chain"' in edges else TURN))
         elif self.burst >= answers.EVENTS:

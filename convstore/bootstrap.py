@@ -1,14 +1,21 @@
 """From settings to a working set of dependencies: the only reader of Settings besides the command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
 from convstore import clock
 from convstore.config import Settings
-from convstore.services import recovery
+from convstore.services import jobs, recovery
+from convstore.services.arrived import Arrived
 from convstore.services.deps import Deps, RelayOptions
+from convstore.services.feeds import Feeds
 from convstore.services.journal import Journal
+from convstore.services.kinds import KINDS
+from convstore.services.writer import Writer
 from convstore.storage.database import Database, Options
+from convstore.storage.scope import Scope
 from convstore.upstream.registry import Registry
 
 
@@ -24,25 +31,37 @@ def database(settings: Settings) -> Database:
     )
 
 
-def deps(settings: Settings, now: clock.Clock = clock.utc_now) -> Deps:
-    """Everything a verb works with."""
+def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "web") -> Deps:
+    """Everything a verb works with. role: "worker" in a process that runs jobs."""
     store = database(settings)
-    return Deps(
+
+    def enqueue(scope: Scope, kind: str, subject: str, arguments: Mapping[str, Any]) -> None:
+        jobs.enqueue(made, scope, kind, subject=subject, arguments=arguments)
+
+    made = Deps(
         database=store,
         upstreams=Registry(settings.upstreams, pool=settings.connections),
         clock=now,
         process=recovery.new_process(),
         journal=Journal(store),
-        relay=RelayOptions(settings.on_disconnect, settings.idempotency_wait_s),
+        feeds=Feeds(store),
+        writer=Writer(store),
+        arrived=Arrived(store),
+        relay=RelayOptions(settings.on_disconnect, settings.idempotency_wait_s, settings.link_histories),
         key_cache_s=settings.key_cache_s,
         open_access=settings.auth == "off",
+        role=role,
+        kinds=KINDS,
+        enqueue=enqueue,
+        journal_kept=timedelta(seconds=settings.journal_keep_s),
     )
+    return made
 
 
 @contextmanager
-def working(settings: Settings) -> Iterator[Deps]:
+def working(settings: Settings, *, role: str = "web") -> Iterator[Deps]:
     """Dependencies for a command that ends."""
-    made = deps(settings)
+    made = deps(settings, role=role)
     try:
         yield made
     finally:

@@ -75,6 +75,12 @@ class Settings:
     connections: int = 4000
     # How long running calls may go on after a stop was asked for.
     graceful_s: int = 600
+    # Who runs jobs: a child of `convstore serve`, or only what `convstore worker` starts, here or elsewhere.
+    worker: str = "child"
+    # Jobs one worker runs at a time. Most wait for a provider; each has a thread.
+    worker_concurrency: int = 16
+    # How long jobs that have ended can be looked at; 0: for ever.
+    jobs_kept_days: int = 30
     auth: str = "keys"
     # How long a key that was looked up is believed: a revoked key works at most this much longer.
     key_cache_s: float = 0.5
@@ -85,6 +91,10 @@ class Settings:
     # Reject unknown request members, as OpenAI does, instead of passing them on.
     strict_parameters: bool = False
     idempotency_wait_s: float = 60.0
+    # How long the events of a background response can be followed with their own numbers after it has ended.
+    journal_keep_s: float = 3600.0
+    # Put a history that is sent whole into the thread that it continues, and store only what is new of it.
+    link_histories: bool = True
     log_level: str = "info"
     log_format: str = "json"
     upstreams: tuple[UpstreamSettings, ...] = ()
@@ -202,6 +212,7 @@ def _are_strings(values: Iterable[Any]) -> bool:
 
 def _check(settings: Settings) -> None:
     _one_of("CONVSTORE_AUTH", settings.auth, ("keys", "off"))
+    _one_of("CONVSTORE_WORKER", settings.worker, ("child", "off"))
     _one_of("CONVSTORE_ON_DISCONNECT", settings.on_disconnect, ("finish", "cancel"))
     _one_of("CONVSTORE_SQLITE_SYNCHRONOUS", settings.sqlite_synchronous, ("NORMAL", "FULL"))
     _one_of("CONVSTORE_LOG_FORMAT", settings.log_format, ("json", "console"))
@@ -223,10 +234,13 @@ _LEAST = {
     "connections": 1,
     "database_pool": 1,
     "graceful_s": 0,
+    "worker_concurrency": 1,
+    "jobs_kept_days": 0,
     "database_busy_s": 0,
     "key_cache_s": 0,
     "max_body_bytes": 0,
     "idempotency_wait_s": 0,
+    "journal_keep_s": 0,
 }
 
 

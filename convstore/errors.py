@@ -9,13 +9,14 @@ out of messages.
     ├── InvalidRequest                the caller must change the request
     │   ├── PreviousResponseNotFound, ParentUnfinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
     │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong
+    │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
     ├── NotFound                      absent, deleted and somebody else's are the same
     ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
-                                      UpstreamCut, UpstreamBusy
+                                      UpstreamCut, UpstreamHungUp, UpstreamBusy
 """
 
 import inspect
@@ -69,14 +70,22 @@ class ParentUnfinished(InvalidRequest):
         )
 
 
+class ConversationLocked(InvalidRequest):
+    """Another process is currently operating on this conversation. Please retry in a few seconds."""
+
+    code = "conversation_locked"
+    param = "conversation"
+
+
 class DuplicateItem(InvalidRequest):
     """The same item stands twice in front of the model."""
 
     param = "input"
 
-    def __init__(self, item_id: str) -> None:
+    def __init__(self, item_id: str, *, param: str | None = None) -> None:
         super().__init__(
-            f"Duplicate item found with id {item_id}. Remove duplicate items from your input and try again."
+            f"Duplicate item found with id {item_id}. Remove duplicate items from your input and try again.",
+            param=param,
         )
 
 
@@ -141,6 +150,20 @@ class NotFound(ConvstoreError):
     """No such thing, or not yours."""
 
 
+class ConversationNotFound(NotFound):
+    """No conversation with this id belongs to this project."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation with id '{conversation_id}' not found.")
+
+
+class ConversationItemNotFound(NotFound):
+    """No item of this conversation has this id."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"Item with id '{item_id}' not found in conversation.")
+
+
 class ResponseNotFound(NotFound):
     """No response with this id belongs to this project."""
 
@@ -180,13 +203,19 @@ class IdempotencyInProgress(Conflict):
 
 
 class StorageUnavailable(ConvstoreError):
-    """The database cannot be written right now; nothing was sent to the model. Please try again."""
+    """The database cannot be reached right now; nothing was sent to the model. Please try again."""
 
     code = "storage_unavailable"
 
 
 class AnswerNotStored(StorageUnavailable):
-    """The model answered, but the answer could not be stored yet. It will be, under the id of this response."""
+    """The model was asked, but what it answered could not be stored yet. Asking again would be another call to it."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            "The model was asked, but what it answered could not be stored yet. It will be, as soon as the database "
+            f"can be written: retrieve '{response_id}' then. Asking again would be another call to the model."
+        )
 
 
 class Mistake(ConvstoreError):
@@ -261,6 +290,12 @@ class UpstreamCut(UpstreamError):
     """The model provider's stream ended before the answer was complete."""
 
     code = "upstream_stream_cut"
+
+
+class UpstreamHungUp(UpstreamError):
+    """The call to the model provider was ended before its answer."""
+
+    code = "cancelled"
 
 
 class UpstreamBusy(UpstreamError):

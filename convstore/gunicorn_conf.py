@@ -1,7 +1,8 @@
 """How gunicorn runs the service. `convstore serve` starts it with this file; the settings are convstore's own.
 
 Each worker enters itself among the processes of the service, closes what dead ones left behind, and on a stop waits
-for the streams that are still running, whose clients may have gone.
+for the streams that are still running, whose clients may have gone. Beside them the master has a worker for jobs,
+which is no worker of gunicorn's (child.py).
 """
 
 # gunicorn and gevent have no types.
@@ -14,7 +15,6 @@ import json
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,7 +24,9 @@ import gevent
 from gunicorn import glogging
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
+from prometheus_client import multiprocess
 
+from convstore.child import Child
 from convstore.config import load
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ loglevel = "warning"
 control_socket_disable = True
 proc_name = "convstore"
 
-_beating: dict[int, Any] = {}
+_beating: dict[int, Callable[[], None]] = {}
+# Longer than it tries to put its jobs back when its time is up.
+_CHILD_LEAVES_S = 10.0
 
 
 class _Line(logging.Formatter):
@@ -117,6 +121,23 @@ class StoppableWorker(GeventWorker):
 worker_class = StoppableWorker
 
 
+def when_ready(server: Any) -> None:
+    """The master listens: start the worker for jobs, and stop it when the master begins to stop."""
+    if _settings.worker != "child":
+        return
+    child = Child(say=server.log.warning, died=_figures_end)
+    stop = server.stop
+
+    def stop_both(graceful: bool = True) -> None:
+        # Before the streams are waited for: jobs have the same time to end, and no new ones begin.
+        child.stop(graceful=graceful)
+        stop(graceful)
+
+    server.stop = stop_both
+    server.convstore_child = child
+    child.start()
+
+
 def post_worker_init(worker: Worker) -> None:
     """The application is loaded: take up work.
 
@@ -158,11 +179,11 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
     """The worker takes no more requests: let streams end, then leave."""
     from convstore.services import recovery, streaming
 
-    beating: threading.Event | None = _beating.pop(os.getpid(), None)
-    if beating is None:
+    stop_beating = _beating.pop(os.getpid(), None)
+    if stop_beating is None:
         return
     streaming.wait(_settings.graceful_s)
-    beating.set()
+    stop_beating()
     deps = worker.wsgi.extensions["convstore"].deps
     recovery.leave(deps)
     deps.upstreams.close()
@@ -170,12 +191,19 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
 
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:
-    """A worker has ended: its gauges no longer count."""
-    from convstore.telemetry import metrics
-
-    metrics.forget_process(int(worker.pid))
+    """A worker has ended."""
+    _figures_end(int(worker.pid))
 
 
-def on_exit(_server: Arbiter) -> None:
+def _figures_end(pid: int) -> None:
+    """The gauges of a process no longer count."""
+    # Not through our own module: it remembers in which process it was loaded, and the next worker is a fork of this.
+    multiprocess.mark_process_dead(pid)
+
+
+def on_exit(server: Any) -> None:
     """The service has ended."""
+    child: Child | None = getattr(server, "convstore_child", None)
+    if child is not None:
+        child.wait(_settings.graceful_s + _CHILD_LEAVES_S)
     shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)

@@ -4,13 +4,25 @@
     GET     /v1/responses                        only to refuse a WebSocket upgrade (426)
     GET     /v1/responses/{id}                   a stored response; its events with ?stream=true
     DELETE  /v1/responses/{id}                   hide it; what continues it keeps its history
-    POST    /v1/responses/{id}/cancel            for background responses
+    POST    /v1/responses/{id}/cancel            end a background response
     GET     /v1/responses/{id}/input_items       what stood in front of the model
     POST    /v1/responses/input_tokens           count without asking
+    POST    /v1/conversations                    begin a conversation
+    GET     /v1/conversations/{id}               a conversation
+    POST    /v1/conversations/{id}               replace its metadata
+    DELETE  /v1/conversations/{id}               hide it
+    POST    /v1/conversations/{id}/items         add items by hand
+    GET     /v1/conversations/{id}/items         what it holds, in one line
+    GET     /v1/conversations/{id}/items/{item}  one of them
+    DELETE  /v1/conversations/{id}/items/{item}  take it out
     GET     /v1/models                           the union of the upstreams' models
     GET     /v1/models/{model}                   one of them
+    GET     /v1/jobs                             work that outlives its request
+    GET     /v1/jobs/{id}                        one job
+    POST    /v1/jobs/{id}/cancel                 stop it
+    POST    /v1/jobs/{id}/retry                  try it again
     GET     /healthz                             the process is up
-    GET     /readyz                              the database is reachable and its schema current
+    GET     /readyz                              the database is reachable, its schema current, jobs are being run
     GET     /metrics                             Prometheus
     GET     /openapi.json                        this surface, as OpenAPI 3.1
     GET     /docs                                the same, to read and to try
@@ -20,7 +32,7 @@ Each module is one noun. A door is: route, guard, shape in, shape out, one sente
 
 from flask import Flask
 
-from convstore.api import docs, errors, models, operations, requests, responses
+from convstore.api import conversations, docs, errors, jobs, models, operations, requests, responses
 from convstore.services.deps import Deps
 
 
@@ -30,5 +42,5 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    docs.register(app, [responses.blueprint, models.blueprint])
+    docs.register(app, [responses.blueprint, conversations.blueprint, models.blueprint, jobs.blueprint])
     app.register_blueprint(operations.blueprint)

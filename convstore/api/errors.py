@@ -16,12 +16,14 @@ from convstore.telemetry import logs
 # The first class that fits. Those that cannot change by trying again say so in a header that the SDKs obey.
 _STATUSES: tuple[tuple[type[ConvstoreError], int, str, bool], ...] = (
     (errors.BodyTooLarge, 413, "invalid_request_error", False),
+    (errors.ConversationLocked, 400, "invalid_request_error", True),
     (errors.InvalidRequest, 400, "invalid_request_error", False),
     (errors.Unauthenticated, 401, "invalid_request_error", False),
     (errors.Forbidden, 403, "invalid_request_error", False),
     (errors.NotFound, 404, "invalid_request_error", False),
     (errors.IdempotencyMismatch, 409, "invalid_request_error", False),
     (errors.Conflict, 409, "invalid_request_error", True),
+    (errors.AnswerNotStored, 503, "service_unavailable_error", False),
     (errors.StorageUnavailable, 503, "service_unavailable_error", True),
     (errors.UpstreamTimeout, 504, "server_error", True),
     (errors.UpstreamBusy, 503, "service_unavailable_error", True),

@@ -7,9 +7,12 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, current_app, g, request
+from marshmallow import Schema, ValidationError
 
 from convstore import ids
 from convstore.errors import BodyTooLarge, Forbidden, InvalidRequest
+from convstore.schemas import problems
+from convstore.schemas.fields import QueryWords
 from convstore.services.deps import Deps
 from convstore.services.keys import Authenticator
 from convstore.services.principal import Principal, Right
@@ -74,6 +77,22 @@ def body() -> bytes:
     if length is not None and len(content) < length:
         raise InvalidRequest("The request body ended before its Content-Length.")
     return content
+
+
+def query(schema: type[Schema]) -> dict[str, Any]:
+    """The query parameters of a schema; others are ignored, as the API does. Raises InvalidRequest."""
+    known = schema()
+    given: dict[str, Any] = {}
+    for name, field in known.fields.items():
+        values = request.args.getlist(name)
+        if isinstance(field, QueryWords):
+            values = values + request.args.getlist(f"{name}[]")
+        if values:
+            given[name] = values if isinstance(field, QueryWords) else values[0]
+    try:
+        return dict(known.load(given))
+    except ValidationError as error:
+        raise problems.first(error) from error
 
 
 def guard(right: Right) -> Callable[[View], View]:

@@ -1,15 +1,12 @@
 """`/v1/responses`: ask, read, list, stream again, delete."""
 
-from typing import Any
-
 from flask import Response, g, request
 from flask_smorest import Blueprint
-from marshmallow import Schema, ValidationError
 
+from convstore.api import paging
 from convstore.api.errors import envelope
-from convstore.api.requests import body, deps, guard, json, principal, request_id, strict_parameters
+from convstore.api.requests import body, deps, guard, json, principal, query, request_id, strict_parameters
 from convstore.domain import jsontext
-from convstore.schemas import problems
 from convstore.schemas.responses import (
     CountInputTokens,
     CreateResponse,
@@ -22,7 +19,6 @@ from convstore.schemas.responses import (
 from convstore.services import relay, responses, tokens
 from convstore.services.principal import Right
 from convstore.services.relay import Whole
-from convstore.services.responses import Page
 from convstore.services.streaming import Streamed
 
 blueprint = Blueprint("responses", __name__, url_prefix="/v1/responses", description="Ask models; read what was said.")
@@ -32,7 +28,9 @@ EVENT_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 @blueprint.route("", methods=["POST"])
 @blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": CreateResponse}}})
-@blueprint.response(200, description="A response; with stream=true its events (text/event-stream).")
+@blueprint.response(
+    200, description="A response, finished or (with background=true) queued; with stream=true its events."
+)
 @guard(Right.WRITE)
 def create() -> Response:
     """Ask a model, and keep the question and the answer."""
@@ -63,7 +61,7 @@ def upgrade() -> Response:
 @guard(Right.READ)
 def get(response_id: str) -> Response:
     """Return one stored response, or its events again."""
-    asked = _query(Retrieve)
+    asked = query(Retrieve)
     g.response_id = response_id
     if asked.get("stream"):
         after = asked.get("starting_after")
@@ -81,12 +79,12 @@ def delete(response_id: str) -> Response:
 
 
 @blueprint.route("/<response_id>/cancel", methods=["POST"])
-@blueprint.response(400, description="Only background responses can be cancelled.")
+@blueprint.response(200, description="The response: cancelled, or as it ended before.")
 @guard(Right.WRITE)
 def cancel(response_id: str) -> Response:
-    """Cancel a background response."""
-    responses.cancel(deps(), principal(), response_id)
-    raise AssertionError("unreachable: cancel always raises until there are background responses")
+    """Cancel a background response. What had arrived of it is kept."""
+    g.response_id = response_id
+    return json(responses.cancel(deps(), principal(), response_id))
 
 
 @blueprint.route("/<response_id>/input_items", methods=["GET"])
@@ -95,16 +93,11 @@ def cancel(response_id: str) -> Response:
 @guard(Right.READ)
 def input_items(response_id: str) -> Response:
     """List the items that stood in front of the model: the thread's, then the request's own."""
-    asked = _query(ListInputItems)
-    page = Page(asked.get("limit", 20), asked.get("order", "desc"), asked.get("after"), asked.get("before"))
-    listing = responses.input_items(deps(), principal(), response_id, page, own=asked.get("scope") == "own")
-    tail = {
-        "first_id": listing.items[0][0] if listing.items else None,
-        "last_id": listing.items[-1][0] if listing.items else None,
-        "has_more": listing.has_more,
-    }
-    data = b",".join(item for _, item in listing.items)
-    return json(b'{"object":"list","data":[' + data + b"]," + jsontext.dumps(tail)[1:])
+    asked = query(ListInputItems)
+    listing = responses.input_items(
+        deps(), principal(), response_id, paging.page(asked), own=asked.get("scope") == "own"
+    )
+    return json(paging.written(listing))
 
 
 @blueprint.route("/input_tokens", methods=["POST"])
@@ -121,13 +114,3 @@ def input_tokens() -> Response:
 
 def _events(stream: Streamed) -> Response:
     return Response(stream, content_type="text/event-stream; charset=utf-8", headers=EVENT_HEADERS)
-
-
-def _query(schema: type[Schema]) -> dict[str, Any]:
-    """The query parameters of a schema; others are ignored, as the API does. Raises InvalidRequest."""
-    known = schema()
-    given = {name: value for name, value in request.args.items() if name in known.fields}
-    try:
-        return dict(known.load(given))
-    except ValidationError as error:
-        raise problems.first(error) from error

@@ -7,8 +7,11 @@ import click
 from convstore import __version__
 from convstore.cli.db import db
 from convstore.cli.demo import demo, model
+from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
+from convstore.cli.projects import projects
 from convstore.cli.serve import serve
+from convstore.cli.worker import worker
 from convstore.errors import ConvstoreError
 
 
@@ -21,7 +24,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (serve, db, keys, demo, model):
+for command in (serve, worker, db, keys, projects, jobs, demo, model):
     cli.add_command(command)
 
 

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
+from convstore.cli import tables
 from convstore.domain import jsontext
 from convstore.services import keys as service
 from convstore.services.principal import Right
@@ -52,12 +52,12 @@ def listed(config_path: str | None, project: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(jsontext.dumps([_shown(key) for key in found]).decode())
         return
+    # Ids are for copying: a narrow terminal folds the other columns first.
     table = Table(Column("id", no_wrap=True), "project", "name", "key", "scopes", "created", "last used", "state")
     for key in found:
         row = _shown(key)
         table.add_row(*(str(row[column] or "-") for column in row))
-    # Ids are for copying: a narrow terminal folds the other columns first.
-    Console(soft_wrap=False).print(table)
+    tables.show(table)
 
 
 @keys.command()

@@ -5,13 +5,13 @@ the model speaks again; no item stands twice; what another upstream sealed is le
 Source: docs/api.md, conversation state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from convstore.domain.items import CALLS, OUTPUTS, SEALED, Item
+from convstore.domain.items import CALLS, OUTPUTS, REMOVAL, SEALED, Item
 from convstore.errors import CallWithoutOutput, DuplicateItem, OutputWithoutCall
 
 
@@ -39,15 +39,33 @@ class Shown:
     cut: bool = False
 
 
-def check(history: Sequence[ContextItem], items: Sequence[Item]) -> None:
+def remaining(thread: list[ContextItem]) -> list[ContextItem]:
+    """The items of a thread without those that were taken out of it later on."""
+    # An upstream may say whatever it likes: only what stands among the inputs is ours.
+    removed = {item.call_id for item in thread if item.type == REMOVAL and not item.output}
+    if not removed:
+        return thread
+    kept = []
+    depth = position = -1
+    for item in thread:
+        position = position + 1 if item.depth == depth else 0
+        depth = item.depth
+        if (item.type != REMOVAL or item.output) and f"{depth}.{position}" not in removed:
+            kept.append(item)
+    return kept
+
+
+def check(history: Sequence[ContextItem], items: Sequence[Item], *, whole: bool = False) -> None:
     """Raises DuplicateItem, CallWithoutOutput or OutputWithoutCall when the model could not be shown this.
 
     What the parent itself was shown had been checked, so only the calls it ended with can be open: the cost is
-    that of the new items, unless one of them answers an older call.
+    that of the new items, unless one of them answers an older call. whole: check the history with them, where it
+    was changed by hand.
     """
     _no_item_twice(history, items)
-    open_calls = _open_calls(history)
-    for item in items:
+    open_calls = {} if whole else _open_calls(history)
+    checked: Iterable[ContextItem | Item] = chain(history, items) if whole else items
+    for item in checked:
         call_id = item.call_id
         if call_id is None:
             continue

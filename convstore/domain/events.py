@@ -9,7 +9,12 @@ from typing import Any
 
 Event = dict[str, Any]
 
-_TERMINAL = {"completed": "response.completed", "incomplete": "response.incomplete"}
+_TERMINAL = {
+    "completed": "response.completed",
+    "incomplete": "response.incomplete",
+    # The API has no event of its own for it.
+    "cancelled": "response.incomplete",
+}
 _STRINGS = {
     "function_call": ("response.function_call_arguments", "arguments"),
     "custom_tool_call": ("response.custom_tool_call_input", "input"),
@@ -38,7 +43,12 @@ def _events(response: Mapping[str, Any]) -> Iterator[Event]:
         "error": None,
         "incomplete_details": None,
     }
-    yield {"type": "response.created", "response": begun}
+    if response.get("background"):
+        queued = {**begun, "status": "queued"}
+        yield {"type": "response.created", "response": queued}
+        yield {"type": "response.queued", "response": queued}
+    else:
+        yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
     yield from of_output(response["output"])
     yield {"type": _TERMINAL.get(response["status"], "response.failed"), "response": dict(response)}

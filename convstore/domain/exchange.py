@@ -3,23 +3,62 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from convstore import ids
 from convstore.domain import jsontext
+from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item
 from convstore.domain.response import Response
 from convstore.domain.usage import Usage
 
+# Settings of which nothing is kept: an exchange always has some.
+NOTHING = b"{}"
+
+# The origin of what was added to a conversation, or taken out of it, by hand: an exchange without a response.
+ADDED = "items"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an exchange's answer goes: its id, its lane and depth, and after how many items of its own."""
+    """Where an exchange's answer goes: its id, its lane and depth, and after how many items of its own.
+
+    conversation_id: the conversation whose tip it may become; nobody else writes there until it has ended.
+    """
 
     id: str
     lane: str
     depth: int
     offset: int
+    conversation_id: str | None = None
+
+
+class Linked(StrEnum):
+    """How the parent was found, where the request did not name it."""
+
+    CONVERSATION = "conversation"
+    INFERRED = "inferred"
+
+
+class Background(StrEnum):
+    """An exchange that a worker answers while its client goes its way. streamed: its events can be followed."""
+
+    PLAIN = "plain"
+    STREAMED = "streamed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A whole history as a client sent it, of which only the new items are stored with the exchange.
+
+    count: its items. digest: of their text. forms: JSON, how the items that were stored before were sent
+    (domain/sent.py); None when they were sent as they are shown.
+    """
+
+    count: int
+    digest: bytes
+    forms: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +84,64 @@ class Beginning:
     request_id: str | None = None
     origin: str = "create"
     origin_id: str | None = None
+    linked: Linked | None = None
+    # The conversation's tip as it was when the request came: nobody may have moved it.
+    tip_id: str | None = None
+    sent: Sent | None = None
+    background: Background | None = None
+
+    @property
+    def appends(self) -> bool:
+        """Whether the answer will be appended to a conversation of the Conversations API."""
+        return self.linked is Linked.CONVERSATION and self.stored
 
     @property
     def place(self) -> Place:
-        return Place(self.id, self.lane, self.depth, len(self.items))
+        conversation_id = self.conversation_id if self.appends else None
+        return Place(self.id, self.lane, self.depth, len(self.items), conversation_id)
+
+    def response(self, status: str) -> Response:
+        """The response as it stands before anything is known of its answer."""
+        return Response(
+            id=self.id,
+            created_at=int(self.created_at.timestamp()),
+            status=status,
+            model=self.requested_model,
+            settings=self.settings,
+            previous_response_id=None if self.linked else self.parent_id,
+            conversation_id=self.conversation_id if self.linked is Linked.CONVERSATION else None,
+            store=self.stored,
+            background=self.background is not None,
+            metadata=jsontext.loads(self.metadata) if self.metadata else {},
+            user=self.user,
+            safety_identifier=self.safety_identifier,
+            prompt_cache_key=jsontext.loads(self.extras).get("prompt_cache_key") if self.extras else None,
+        )
+
+    def without_content(self) -> "Beginning":
+        """That it was, whose, when and where in the tree: nothing a client wrote but the model's name.
+
+        What is kept is named, so that a member that is added later is not kept by mistake.
+        """
+        return Beginning(
+            id=self.id,
+            conversation_id=self.conversation_id,
+            parent_id=self.parent_id,
+            lane=self.lane,
+            depth=self.depth,
+            items=(),
+            stored=self.stored,
+            requested_model=self.requested_model,
+            settings=NOTHING,
+            settings_hash=jsontext.digest(NOTHING),
+            created_at=self.created_at,
+            api_key_id=self.api_key_id,
+            request_id=self.request_id,
+            origin=self.origin,
+            origin_id=self.origin_id,
+            linked=self.linked,
+            tip_id=self.tip_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +161,34 @@ class Ending:
     usage: Usage | None = None
     reported_usage: Any = None
     first_event_at: datetime | None = None
+    # The thread up to and with this answer, when it can be continued by sending it whole.
+    thread: Thread | None = None
+    # The number of its last event, where that may be asked for later.
+    last_event: int | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a conversation goes on from here: not from an answer that failed or broke off."""
+        return self.status in ("completed", "incomplete") and self.error is None
+
+    def without_content(self) -> "Ending":
+        """How it ended, by whom, when and with what figures: nothing a model or an upstream said but codes.
+
+        What is kept is named, as for a Beginning.
+        """
+        return Ending(
+            status=self.status,
+            completed_at=self.completed_at,
+            model=self.model,
+            upstream=self.upstream,
+            upstream_response_id=self.upstream_response_id,
+            error={"code": self.error.get("code")} if self.error else None,
+            incomplete_reason=self.incomplete_reason,
+            attempts=self.attempts,
+            usage=self.usage,
+            reported_usage=self.reported_usage,
+            first_event_at=self.first_event_at,
+        )
 
 
 @dataclass(slots=True)
@@ -99,10 +220,15 @@ class Exchange:
     attempts: Sequence[Mapping[str, Any]] = ()
     usage: Usage | None = None
     completed_at: datetime | None = None
+    linked: str | None = None
+    background: str | None = None
+    # The number of its last event, when it is known: of a background response that was streamed and has ended.
+    last_event: int | None = None
 
     @property
     def place(self) -> Place:
-        return Place(self.id, self.lane, self.depth, self.input_count)
+        appends = self.linked == Linked.CONVERSATION and self.stored
+        return Place(self.id, self.lane, self.depth, self.input_count, self.conversation_id if appends else None)
 
     def response(self) -> Response:
         """The exchange in the words of the API."""
@@ -116,8 +242,10 @@ class Exchange:
             completed_at=int(self.completed_at.timestamp()) if self.completed_at else None,
             error=self.error,
             incomplete_reason=self.incomplete_reason,
-            previous_response_id=self.parent_id,
+            previous_response_id=None if self.linked else self.parent_id,
+            conversation_id=self.conversation_id if self.linked == Linked.CONVERSATION else None,
             store=self.stored,
+            background=self.background is not None,
             metadata=jsontext.loads(self.metadata) if self.metadata else {},
             user=self.user,
             safety_identifier=self.safety_identifier,
@@ -154,6 +282,8 @@ def finished(beginning: Beginning, ending: Ending) -> Exchange:
         attempts=ending.attempts,
         usage=ending.usage,
         completed_at=ending.completed_at,
+        linked=beginning.linked,
+        background=beginning.background,
     )
 
 

@@ -57,6 +57,11 @@ class Fold:
             part["annotations"].append(event.get("annotation"))
 
     @property
+    def so_far(self) -> list[dict[str, Any]]:
+        """The items so far, in their order, each with the status that it has at this moment."""
+        return [item for _, item in sorted(self._items.items())]
+
+    @property
     def output(self) -> list[dict[str, Any]]:
         """The items so far, in their order; one that had not ended is "incomplete"."""
         return [

@@ -20,6 +20,10 @@ OUTPUTS = {output: call for call, output in CALLS.items()}
 # Bound to whoever made it: useless, or refused, at any other upstream.
 SEALED = ("reasoning", "compaction")
 
+# What a conversation's items leave behind when they are taken out: an item whose call_id is the removed one's place on
+# the thread, "depth.position". Clients never see it, and cannot send it.
+REMOVAL = "convstore.removal"
+
 # Columns hold this many characters; the API's own roles have nine.
 LONGEST_ROLE = 32
 

@@ -231,6 +231,14 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
+def dumps_sorted(value: Any) -> bytes:
+    """The same with the members of every object in order: equal values give equal bytes."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True).encode("ascii")
+
+
 def loads(text: str | bytes) -> Any:
     """A value of ours or of an upstream's, integers of any size intact. Raises NotJson."""
     try:

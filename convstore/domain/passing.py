@@ -1,9 +1,10 @@
 """Which events of a stream may pass on as the bytes they came in.
 
-Deltas are most of a stream. One that is complete, rightly numbered and of an item we know needs nothing but our id in
-place of the upstream's; and the next ones begin like it. So the beginning of one is learned, a run of others is
-recognised by it, all of them are parsed at once (they must be JSON, and have what clients rely on), and the run goes
-on as one piece of bytes. Everything else takes the long way through `stream.py`.
+Deltas are most of a stream. One that is complete, numbered and of an item we know needs nothing but our id in place
+of the upstream's (and our number, where the upstream counts otherwise: the stream of a background response has one
+event more); and the next ones begin like it. So the beginning of one is learned, a run of others is recognised by it,
+all of them are parsed at once (they must be JSON, and have what clients rely on), and the run goes on as one piece of
+bytes. Everything else takes the long way through `stream.py`.
 """
 
 import re
@@ -17,11 +18,11 @@ from convstore.domain import items
 
 # `type`, `sequence_number` and then the item's id, as OpenAI and most others write them.
 _BEGINNING = re.compile(
-    rb'(event: (response\.[a-z_.]+\.(?:delta|done))\ndata: )(\{"type":"\2","sequence_number":)(\d+)'
+    rb'(event: (response\.[a-z_.]+\.(?:delta|done))\ndata: )(\{"type":"\2","sequence_number":)(\d{1,15})'
     rb'(,(?:"output_index":\d+,|"(?:content|summary)_index":\d+,)*"item_id":"([^"\\]{1,255})")'
 )
 _ITEM_DONE = re.compile(
-    rb'(event: response\.output_item\.done\ndata: )\{"type":"response\.output_item\.done","sequence_number":(\d+),'
+    rb'(event: response\.output_item\.done\ndata: )\{"type":"response\.output_item\.done","sequence_number":(\d{1,15}),'
     rb'"output_index":(\d{1,5}),"item":(?=\{)'
 )
 _IN_CONTENT = frozenset({"output_index", "content_index"})
@@ -68,20 +69,23 @@ class Passing:
         self._text = ""
         self._place: frozenset[str] = frozenset()
         self._rename = (b"", b"")
+        # What our numbers are ahead of the upstream's.
+        self._ahead = 0
 
     def run(self, blocks: Sequence[bytes], at: int, number: int, ours: Mapping[bytes, bytes]) -> tuple[int, bytes]:
         """Up to where blocks pass on, the first of them with this number; and what the client gets for them."""
-        if not self._head and not self._learn(blocks[at], ours):
+        if not self._head and not self._learn(blocks[at], number, ours):
             return at, b""
         end = self._alike(blocks, at, number)
-        if end == at and self._learn(blocks[at], ours):
+        if end == at and self._learn(blocks[at], number, ours):
             end = self._alike(blocks, at, number)
         if end == at or not self._are_whole(blocks[at:end]):
             return at, b""
+        passed = self._numbered(blocks[at:end], number) if self._ahead else blocks[at:end]
         # No text can look like the member: quotes inside JSON strings are escaped.
-        return end, (b"\n\n".join(blocks[at:end]) + b"\n\n").replace(*self._rename)
+        return end, (b"\n\n".join(passed) + b"\n\n").replace(*self._rename)
 
-    def _learn(self, block: bytes, ours: Mapping[bytes, bytes]) -> bool:
+    def _learn(self, block: bytes, number: int, ours: Mapping[bytes, bytes]) -> bool:
         """Learn how an event begins, if events that begin so may pass at all."""
         self._head = b""
         found = _BEGINNING.match(block)
@@ -93,18 +97,27 @@ class Passing:
             return False
         self._head, self._tail = found[1] + found[3], found[5]
         self._data_at = len(found[1])
+        self._ahead = number - int(found[4])
         self._text, self._place = text, place(kind)
         self._rename = (b'"item_id":"' + found[6] + b'"', b'"item_id":"' + ours[found[6]] + b'"')
         return True
 
     def _alike(self, blocks: Sequence[bytes], at: int, number: int) -> int:
         end = at
+        number -= self._ahead
         for block in islice(blocks, at, None):
             if not block.startswith(b"%b%d%b" % (self._head, number, self._tail)):
                 break
             number += 1
             end += 1
         return end
+
+    def _numbered(self, blocks: Sequence[bytes], number: int) -> list[bytes]:
+        """The blocks with our numbers, the first of them this one."""
+        head, theirs = self._head, number - self._ahead
+        return [
+            b"%b%d%b" % (head, number + n, block[len(head) + len(str(theirs + n)) :]) for n, block in enumerate(blocks)
+        ]
 
     def _are_whole(self, blocks: Sequence[bytes]) -> bool:
         """Whether each block is one JSON object with a text and a place."""
@@ -119,10 +132,16 @@ class Passing:
         )
 
 
-def item_done(block: bytes, number: int) -> tuple[int, int, dict[str, Any]] | None:
-    """(output index, where the item begins, the item) when an item's last event may pass on; else None."""
+def item_done(block: bytes, number: int) -> tuple[bytes, int, int, dict[str, Any]] | None:
+    """(the event with this number, output index, where the item begins, the item) when an item's last event may pass.
+
+    None when it may not.
+    """
     found = _ITEM_DONE.match(block)
-    if found is None or int(found[2]) != number:
+    if found is not None and int(found[2]) != number:
+        block = b"%b%d%b" % (block[: found.start(2)], number, block[found.end(2) :])
+        found = _ITEM_DONE.match(block)
+    if found is None:
         return None
     try:
         item = orjson.loads(block[len(found[1]) :])["item"]
@@ -130,4 +149,4 @@ def item_done(block: bytes, number: int) -> tuple[int, int, dict[str, Any]] | No
         return None
     if not isinstance(item, dict) or items.filled_out(item) != item:
         return None
-    return int(found[3]), found.end(), item
+    return block, int(found[3]), found.end(), item

@@ -21,6 +21,8 @@ PER_TURN = frozenset(
     "safety_identifier prompt_cache_key client_metadata".split()
 )
 EXTRAS = ("prompt_cache_key", "client_metadata")
+# Of a background request everything is kept that the upstream is to be sent: it is asked from what is stored.
+BACKGROUND_EXTRAS = (*EXTRAS, "stream_options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,23 @@ class CreateRequest:
         return bool(self.value("stream", False))
 
     @property
+    def background(self) -> bool:
+        """Whether a worker is to answer it."""
+        return bool(self.value("background", False))
+
+    @property
     def store(self) -> bool:
         return bool(self.value("store", True))
 
     @property
     def previous_response_id(self) -> str | None:
         return self.value("previous_response_id")  # type: ignore[no-any-return]
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation to append to."""
+        given = self.value("conversation")
+        return given["id"] if isinstance(given, Mapping) else given  # type: ignore[no-any-return]
 
     @property
     def truncates(self) -> bool:
@@ -65,7 +78,8 @@ class CreateRequest:
 
     def extras(self) -> bytes | None:
         """The members that are kept but fit neither the settings nor a column."""
-        found = {name: self.members[name].text for name in EXTRAS if name in self.members}
+        names = BACKGROUND_EXTRAS if self.background else EXTRAS
+        found = {name: self.members[name].text for name in names if name in self.members}
         return jsontext.join(found).encode() if found else None
 
 
@@ -77,6 +91,14 @@ def of_members(members: Mapping[str, Raw], items: tuple[Item, ...]) -> CreateReq
         kept["tools"] = jsontext.dumps([_masked(tool) for tool in given["tools"].value]).decode()
     settings = jsontext.join(kept).encode()
     return CreateRequest(given, items, settings, jsontext.digest(settings))
+
+
+def secrets_of(tool: Any) -> list[str]:
+    """The members of a tool that are masked wherever it is stored."""
+    if not _is_mcp(tool):
+        return []
+    masked = _masked(tool)
+    return [name for name in ("authorization", "headers") if tool.get(name) != masked.get(name)]
 
 
 def _masked(tool: Any) -> Any:

@@ -70,6 +70,7 @@ class Response:
     previous_response_id: str | None = None
     conversation_id: str | None = None
     store: bool = True
+    background: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     safety_identifier: str | None = None
@@ -104,7 +105,7 @@ class Response:
                 b',"output":[',
                 b",".join(output),
                 b"],",
-                _echo(self.settings, self.reply),
+                _echo(self.settings, self.reply, self.background),
                 b"}",
             )
         )
@@ -143,8 +144,9 @@ def additions(envelope: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
 
 
 @lru_cache(maxsize=512)  # one entry per distinct agent set-up; most turns repeat one
-def _echo(settings: bytes, reply: bytes) -> bytes:
-    return jsontext.dumps(echoed(jsontext.loads(settings)) | jsontext.loads(reply))[1:-1]
+def _echo(settings: bytes, reply: bytes, background: bool) -> bytes:
+    echo = echoed(jsontext.loads(settings)) | {"background": background}
+    return jsontext.dumps(echo | jsontext.loads(reply))[1:-1]
 
 
 def _format(chosen: Any) -> Any:

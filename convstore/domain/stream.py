@@ -25,6 +25,8 @@ from convstore.domain.reply import Reply
 
 TERMINAL = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed"}
 _TERMINAL_OF = {status: kind for kind, status in TERMINAL.items()}
+# The API has no event of its own for a response that was cancelled.
+_LAST = {**_TERMINAL_OF, "cancelled": "response.incomplete"}
 LIFECYCLE = frozenset({"response.created", "response.in_progress", "response.queued"})
 
 # How many events are kept as bytes before they are folded: a long answer then costs its text, not its events.
@@ -45,11 +47,12 @@ class ResponseStream:
 
     lifecycle(status) is the JSON of our response at that moment, without output.
     offset: the number of the request's own items; output item n stands at position offset + n of the exchange.
+    number: what the next event gets; more than 0 when the stream has begun elsewhere.
     """
 
-    def __init__(self, exchange_id: str, offset: int, lifecycle: Callable[[str], bytes]) -> None:
+    def __init__(self, exchange_id: str, offset: int, lifecycle: Callable[[str], bytes], number: int = 0) -> None:
         self.reply: Reply | None = None
-        self.sequence_number = 0
+        self.sequence_number = number
         self._exchange_id = exchange_id
         self._offset = offset
         self._lifecycle = lifecycle
@@ -62,6 +65,8 @@ class ResponseStream:
         self._broken: StreamError | None = None
         self._kept: list[bytes] = []
         self._kept_events = 0
+        # Whether somebody takes what is unsaved; if not, it is not gathered, because it would only grow.
+        self.is_followed = True
         self._unsaved: list[bytes] = []
         self._fold = Fold()
 
@@ -69,6 +74,15 @@ class ResponseStream:
         """`response.created` and `response.in_progress`: sent once, on the upstream's first sign of life."""
         body = self._lifecycle("in_progress")
         return self._lifecycle_event("response.created", body) + self._lifecycle_event("response.in_progress", body)
+
+    def queue(self) -> bytes:
+        """`response.created` and `response.queued`: how the stream of a background response begins."""
+        body = self._lifecycle("queued")
+        return self._lifecycle_event("response.created", body) + self._lifecycle_event("response.queued", body)
+
+    def take_up(self) -> bytes:
+        """`response.in_progress`: a worker has begun to see to it."""
+        return self._lifecycle_event("response.in_progress", self._lifecycle("in_progress"))
 
     @property
     def begun(self) -> bool:
@@ -103,7 +117,7 @@ class ResponseStream:
     def _one(self, block: bytes) -> bytes:
         done = item_done(block, self.sequence_number)
         if done is not None:
-            passed = self._item_done(block, *done)
+            passed = self._item_done(*done)
             if passed:
                 return passed
         data = sse.data_of(block)
@@ -144,7 +158,7 @@ class ResponseStream:
     def finish(self, response: bytes, status: str) -> bytes:
         """The terminal event, with our response as it now stands in the store."""
         begin = b"" if self.begun else self.begin()
-        return begin + self._lifecycle_event(_TERMINAL_OF.get(status, "response.failed"), response)
+        return begin + self._lifecycle_event(_LAST.get(status, "response.failed"), response)
 
     def error(self, code: str, message: str) -> bytes:
         """The terminal event of a stream that broke: the response itself stays incomplete."""
@@ -280,7 +294,8 @@ class ResponseStream:
     def _keep(self, events_sent: bytes, count: int = 1) -> bytes:
         self.sequence_number += count
         self._kept.append(events_sent)
-        self._unsaved.append(events_sent)
+        if self.is_followed:
+            self._unsaved.append(events_sent)
         self._kept_events += count
         if self._kept_events >= KEPT:
             self._fold_kept()

@@ -140,6 +140,17 @@ class Word(_Field):
         return value
 
 
+class QueryWords(_Field):
+    """Some of a few words, in a query string: the parameter repeated, with `[]` or without, or joined by commas."""
+
+    def __init__(self, *allowed: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words = Array(Word(*allowed, allow_none=False))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return self.words.deserialize([word for part in value for word in part.split(",") if word])
+
+
 class Object(_Field):
     """An object; of a shape, when a schema is given."""
 
@@ -214,6 +225,8 @@ def describe(field: fields.Field[Any], **_: Any) -> dict[str, Any]:
         return {"type": ["string", "null"], **{k: v for k, v in limits.items() if v is not None}, **pattern}
     if isinstance(field, Word):
         return {"enum": [*field.allowed, None]} if field.allow_none else {"type": "string", "enum": list(field.allowed)}
+    if isinstance(field, QueryWords):
+        return {"type": "array", "items": describe(field.words.inner)}
     if isinstance(field, Array):
         return {"type": ["array", "null"], "items": describe(field.inner)}
     if isinstance(field, Checked):

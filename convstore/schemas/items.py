@@ -27,6 +27,13 @@ MESSAGE_PARTS = (
 # Columns hold 255 characters; OpenAI's own ids have 53 to 64.
 LONGEST_ID = 255
 
+# How many items may be put into a conversation at once.
+MOST_ADDED = 20
+# What says something to the service rather than to a model.
+_NOT_KEPT = ("item_reference", "compaction_trigger")
+# Types of the service's own, which it keeps among the items.
+_OURS = "convstore."
+
 
 def check_input(value: Any) -> None:
     """Raises ValidationError unless *value* is a string or an array of items."""
@@ -34,14 +41,38 @@ def check_input(value: Any) -> None:
         return
     if not isinstance(value, list):
         raise wrong_type("one of a string or array of input items", value)
-    for number, item in enumerate(value):
+    _check_each(value, _check_item)
+
+
+def check_added(value: Any) -> None:
+    """Raises ValidationError unless *value* is an array of few enough items, all of which can be kept."""
+    if not isinstance(value, list):
+        raise wrong_type("an array of input items", value)
+    if len(value) > MOST_ADDED:
+        raise invalid(
+            "array_above_max_length",
+            f"Invalid '{{param}}': array too long. Expected an array with maximum length {MOST_ADDED}, "
+            f"but got an array with length {len(value)} instead.",
+        )
+    _check_each(value, _check_kept)
+
+
+def _check_each(items: list[Any], check: Callable[[Any], object]) -> None:
+    for number, item in enumerate(items):
         try:
-            _check_item(item)
+            check(item)
         except ValidationError as error:
             raise ValidationError({number: error.messages}) from None
 
 
-def _check_item(item: Any) -> None:
+def _check_kept(item: Any) -> None:
+    kind = _check_item(item)
+    if kind in _NOT_KEPT:
+        raise _at("type", invalid("invalid_value", f"Invalid value: '{kind}'. A conversation cannot hold such items."))
+
+
+def _check_item(item: Any) -> str:
+    """The item's type, once it is checked."""
     if not isinstance(item, Mapping):
         raise wrong_type("an object", item)
     kind = item.get("type")
@@ -51,10 +82,13 @@ def _check_item(item: Any) -> None:
             raise _missing("type")
     elif not isinstance(kind, str):
         raise _at("type", wrong_type("a string", kind))
+    elif kind.startswith(_OURS):
+        raise _at("type", invalid("invalid_value", f"Invalid '{{param}}': types that begin with '{_OURS}' are taken."))
     _identifier(item, "id", required=kind == "item_reference")
     check = _CHECKS.get(kind)
     if check is not None:
         check(item)
+    return kind
 
 
 def _message(item: Mapping[str, Any]) -> None:

@@ -174,7 +174,9 @@ class CreateResponse(_Open):
     parallel_tool_calls = Boolean()
     stream = Boolean()
     stream_options = Object(_StreamOptions)
-    background = Boolean()
+    background = Boolean(
+        metadata={"description": "Answer at once with status queued; poll, follow (with stream) or cancel it."}
+    )
     max_output_tokens = Integer(least=16)
     max_tool_calls = Integer(least=1)
     reasoning = Object(_Reasoning)
@@ -209,7 +211,7 @@ def _refuse(value: Any) -> None:
 class Retrieve(Schema):
     """Query parameters of `GET /v1/responses/{id}`."""
 
-    stream = QueryBoolean(metadata={"description": "Answer with the response's events."})
+    stream = QueryBoolean(metadata={"description": "Answer with the response's events, live while it runs."})
     starting_after = QueryInteger(least=0, metadata={"description": "Only events after this sequence number."})
 
 
@@ -234,7 +236,7 @@ def create_request(body: bytes, *, strict: bool = False) -> CreateRequest:
     _check_names(members, strict)
     check(CreateResponse, members)
     _check_sources(members)
-    _check_not_here(members)
+    _check_background(members)
     return request.of_members(members, _items(members.get("input")))
 
 
@@ -288,14 +290,18 @@ def _check_names(members: Mapping[str, Raw], strict: bool) -> None:
             raise InvalidRequest(f"Unknown parameter: '{name}'.{hint}", param=name, code="unknown_parameter")
 
 
-def _check_sources(members: Mapping[str, Raw]) -> None:
-    given = {name for name, raw in members.items() if raw.value is not None}
-    if {"previous_response_id", "conversation"} <= given:
+def _check_one_history(members: Mapping[str, Raw]) -> None:
+    if all(name in members and members[name].value is not None for name in ("previous_response_id", "conversation")):
         raise InvalidRequest(
             "Mutually exclusive parameters: ''. Ensure you are only providing one of: "
             "'previous_response_id' or 'conversation'.",
             code="mutually_exclusive_parameters",
         )
+
+
+def _check_sources(members: Mapping[str, Raw]) -> None:
+    _check_one_history(members)
+    given = {name for name, raw in members.items() if raw.value is not None}
     if "input" in members and members["input"].value:
         return
     if not given & {"previous_response_id", "conversation", "prompt"}:
@@ -306,11 +312,25 @@ def _check_sources(members: Mapping[str, Raw]) -> None:
         )
 
 
-def _check_not_here(members: Mapping[str, Raw]) -> None:
-    """What the API has and this version does not."""
-    for name in ("background", "conversation"):
-        if name in members and members[name].value not in (None, False):
-            raise UnsupportedParameter(f"Unsupported parameter: '{name}' is not available on this server.", param=name)
+def _check_background(members: Mapping[str, Raw]) -> None:
+    """A background request is answered from what is stored of it."""
+    given = {name: raw.value for name, raw in members.items() if name in ("background", "store", "tools")}
+    if not given.get("background"):
+        return
+    if given.get("store") is False:
+        raise InvalidRequest(
+            "Invalid value: 'background' can only be used when 'store' is true.",
+            param="background",
+            code="invalid_value",
+        )
+    for number, tool in enumerate(given.get("tools") or ()):
+        for name in request.secrets_of(tool):
+            param = f"tools[{number}].{name}"
+            raise UnsupportedParameter(
+                f"Unsupported parameter: '{param}' cannot be used with 'background'. Secrets of MCP servers are not "
+                "stored, and a background request is sent from what is stored of it.",
+                param=param,
+            )
 
 
 def _items(raw: Raw | None) -> tuple[Item, ...]:
@@ -328,6 +348,7 @@ class CountInputTokens(_Open):
     input = CreateResponse._declared_fields["input"]
     instructions = CreateResponse._declared_fields["instructions"]
     previous_response_id = CreateResponse._declared_fields["previous_response_id"]
+    conversation = CreateResponse._declared_fields["conversation"]
     tools = CreateResponse._declared_fields["tools"]
     tool_choice = CreateResponse._declared_fields["tool_choice"]
     parallel_tool_calls = CreateResponse._declared_fields["parallel_tool_calls"]
@@ -341,7 +362,7 @@ def count_request(body: bytes) -> CreateRequest:
     """The request whose tokens are to be counted. Raises InvalidRequest."""
     members = read(body, split=("input",))
     check(CountInputTokens, members)
-    _check_not_here(members)
+    _check_one_history(members)
     return request.of_members(members, _items(members.get("input")))
 
 

@@ -1,8 +1,8 @@
 """What has arrived of running streams, saved a few times a second.
 
 So that a process that is killed loses the last quarter of a second of a stream, not the stream. One thread writes
-the news of all streams of the process in one transaction. A stream that ends sooner is never written here: its
-answer is.
+the news of all streams of the process in one transaction. Many a stream that ends soon is never written here: its
+answer is. The events of background responses are others' to write (writer.py).
 """
 
 import threading
@@ -15,7 +15,10 @@ from convstore.storage import everywhere
 from convstore.storage.database import Database
 from convstore.telemetry import logs
 
-EVERY_S = 0.25
+# Together, and with the time of a write, a quarter of a second: a stream that is a little too young for one save is
+# that old, and one interval more, when the next one comes.
+EVERY_S = 0.18
+YOUNG_S = 0.05
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +46,12 @@ class Followed:
         return self.parts > 0
 
 
+def unfollowed(exchange_id: str, stream: ResponseStream) -> Followed:
+    """A stream of which nothing is to be saved."""
+    stream.is_followed = False
+    return Followed(exchange_id, stream, time.monotonic(), stopped=True)
+
+
 class Journal:
     """The journal of one process. Its thread runs only while there are streams."""
 
@@ -63,14 +72,17 @@ class Journal:
         return followed
 
     def _run(self) -> None:
+        due_at = time.monotonic()
         while True:
-            time.sleep(EVERY_S)
+            # The time a save took is not added to the interval.
+            due_at = max(due_at + EVERY_S, time.monotonic() + EVERY_S / 4)
+            time.sleep(due_at - time.monotonic())
             with self._lock:
                 self._followed = [each for each in self._followed if not each.stopped]
                 if not self._followed:
                     self._running = False
                     return
-                due = [each for each in self._followed if time.monotonic() - each.since >= EVERY_S]
+                due = [each for each in self._followed if time.monotonic() - each.since >= YOUNG_S]
             over = threading.Event()
             try:
                 self._save(due, over)

@@ -1,7 +1,8 @@
 """API keys: made, listed, revoked, and recognised.
 
 A key is `sk-` and 256 random bits, shown once; the store keeps its SHA-256 (random keys need no slow hash). A key
-that was recognised is believed for `key_cache_s`, so its revocation takes effect within that time.
+that was recognised is believed for `key_cache_s`, so its revocation takes effect within that time, and so does what
+its project chooses.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from convstore.errors import InvalidRequest, NotFound, StorageUnavailable, Unaut
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal, Right
 from convstore.storage import everywhere
-from convstore.storage.everywhere import Key
+from convstore.storage.everywhere import Key, Project
 
 PREFIX = "sk-"
 # Enough to tell keys apart in a list, far too little to guess one.
@@ -80,7 +81,7 @@ class Authenticator:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._known: dict[bytes, _Recognised] = {}
-        self._local: Principal | None = None
+        self._local: tuple[Principal, float] | None = None
         self._lock = threading.Lock()
 
     def principal(self, text: str | None) -> Principal:
@@ -103,10 +104,11 @@ class Authenticator:
     def _look_up(self, digest: bytes, before: "_Recognised | None") -> "_Recognised":
         now = self._deps.clock()
         with self._deps.database.connection() as connection:
-            key = everywhere.key_by_digest(connection, digest)
-        if key is None or key.revoked_at is not None:
+            found = everywhere.key_by_digest(connection, digest)
+        if found is None or found[0].revoked_at is not None:
             self._known.pop(digest, None)
             raise Unauthenticated("Incorrect API key provided.", code="invalid_api_key")
+        key, settings = found
         noted = before.noted if before else key.last_used_at
         if noted is None or now - noted >= USE_NOTED_EVERY:
             # A courtesy: a database that cannot be written just now must not keep readers out.
@@ -114,21 +116,30 @@ class Authenticator:
                 everywhere.touch_key(connection, key.id, now)
             noted = now
         rights = frozenset(Right(scope) for scope in key.scopes)
-        principal = Principal(key.project_id, key.project, key.id, rights)
-        found = _Recognised(principal, key.expires_at, time.monotonic() + self._deps.key_cache_s, noted)
+        principal = Principal(key.project_id, key.project, key.id, rights, settings)
+        recognised = _Recognised(principal, key.expires_at, time.monotonic() + self._deps.key_cache_s, noted)
         if len(self._known) > _REMEMBERED:
             self._known.clear()
-        self._known[digest] = found
-        return found
+        self._known[digest] = recognised
+        return recognised
 
     def _anyone(self) -> Principal:
         """Keys are off: whoever reaches this loopback address works on one local project."""
-        with self._lock:
-            if self._local is None:
-                with self._deps.database.transaction() as connection:
-                    project_id = everywhere.project_id(connection, LOCAL_PROJECT, self._deps.clock())
-                self._local = Principal(project_id, LOCAL_PROJECT, None, frozenset(Right))
-            return self._local
+        known = self._local
+        if known is None or time.monotonic() > known[1]:
+            project = self._local_project()
+            local = Principal(project.id, LOCAL_PROJECT, None, frozenset(Right), project.settings)
+            known = self._local = local, time.monotonic() + self._deps.key_cache_s
+        return known[0]
+
+    def _local_project(self) -> Project:
+        with self._deps.database.connection() as connection:
+            found = everywhere.project(connection, LOCAL_PROJECT)
+        if found is not None:
+            return found
+        with self._lock, self._deps.database.transaction() as connection:
+            everywhere.project_id(connection, LOCAL_PROJECT, self._deps.clock())
+        return self._local_project()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Who is asking, and what they may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from convstore.domain.project import ProjectSettings
 
 
 class Right(StrEnum):
@@ -13,9 +15,10 @@ class Right(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A project, through one of its keys. key_id is None where keys are off."""
+    """A project and its settings, through one of its keys. key_id is None where keys are off."""
 
     project_id: str
     project: str
     key_id: str | None
     rights: frozenset[Right]
+    settings: ProjectSettings = field(default_factory=ProjectSettings)

@@ -2,29 +2,30 @@
 
 Every process of the service has an entry and renews it. Whoever finds an entry whose process is gone (on this
 machine: no such process; elsewhere: not renewed for a minute) closes what it had begun: as incomplete, with what had
-arrived. Nothing stays in progress for ever. Answers that could not be written when they came are tried again here.
+arrived. Nothing stays in progress for ever. Jobs it had begun go back in the queue. Answers that could not be written
+when they came are tried again here. Background responses are not closed: a worker takes them over (background.py).
 """
 
 import os
 import socket
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from convstore.domain import items, stream
 from convstore.domain.exchange import Ending
-from convstore.domain.fold import Fold
-from convstore.domain.items import Item
-from convstore.domain.jsontext import NotJson
 from convstore.errors import ConvstoreError, StorageUnavailable
+from convstore.services import arrived, histories, jobs
 from convstore.services.deps import Deps
-from convstore.storage import everywhere, exchanges, turns
+from convstore.storage import everywhere, exchanges, journals, queue, turns
 from convstore.storage.everywhere import Process
 from convstore.telemetry import logs, metrics
 
 BEAT_S = 10.0
+# Longer is not waited for a beat in progress: the database may be away.
+LAST_BEAT_S = 5.0
 SILENT = timedelta(seconds=60)
 # Exchanges closed in one go: the service is answering others meanwhile.
 BATCH = 200
@@ -39,7 +40,7 @@ def enter(deps: Deps) -> None:
     """Announce this process."""
     now = deps.clock()
     with deps.database.transaction() as connection:
-        everywhere.enter(connection, Process(deps.process, _machine(), os.getpid(), now, now))
+        everywhere.enter(connection, Process(deps.process, _machine(), os.getpid(), now, now, deps.role))
 
 
 def leave(deps: Deps) -> None:
@@ -56,7 +57,7 @@ def sweep(deps: Deps, since: datetime | None = None) -> int:
     """
     with deps.database.connection() as connection:
         gone = [each.id for each in everywhere.processes(connection) if _is_gone(deps, each, since)]
-        gone += everywhere.ownerless(connection, BATCH)
+        gone += everywhere.ownerless(connection, BATCH) + queue.ownerless(connection)
     closed = 0
     while gone:
         with deps.database.connection() as connection:
@@ -65,22 +66,51 @@ def sweep(deps: Deps, since: datetime | None = None) -> int:
         closed += done
         if len(left) < BATCH or not done:
             break
+    if gone:
+        jobs.take_over(deps, gone)
     for process_id in gone:
         with deps.database.transaction() as connection:
             everywhere.leave(connection, process_id)
     return closed
 
 
-def start_beating(deps: Deps) -> threading.Event:
-    """Keep this process known to be alive, in a thread, until the event that is returned is set."""
-    stop = threading.Event()
-    threading.Thread(target=_beat, args=(deps, stop), daemon=True).start()
+def workers(deps: Deps) -> int:
+    """How many processes that run jobs are alive."""
+    with deps.database.connection() as connection:
+        known = everywhere.processes(connection)
+    return sum(each.role == "worker" and not _is_gone(deps, each, None) for each in known)
+
+
+def drop_journals(deps: Deps) -> int:
+    """Forget the events of background responses that ended a while ago. Returns of how many.
+
+    They can still be streamed again: their events are made anew from what is stored.
+    """
+    dropped = 0
+    while (done := journals.drop(deps.database, deps.clock() - deps.journal_kept, BATCH)) == BATCH:
+        dropped += done
+    return dropped + done
+
+
+def start_beating(deps: Deps, every_s: float | None = None) -> Callable[[], None]:
+    """Keep this process known to be alive, in a thread, until what is returned is called.
+
+    It waits for the beat that is just going on: one that found no entry would write a new one after `leave`.
+    """
+    over = threading.Event()
+    beating = threading.Thread(target=_beat, args=(deps, over, every_s or BEAT_S), daemon=True)
+    beating.start()
+
+    def stop() -> None:
+        over.set()
+        beating.join(LAST_BEAT_S)
+
     return stop
 
 
-def _beat(deps: Deps, stop: threading.Event) -> None:
+def _beat(deps: Deps, stop: threading.Event, every_s: float) -> None:
     since = beaten = deps.clock()
-    while not stop.wait(BEAT_S):
+    while not stop.wait(every_s):
         try:
             now = deps.clock()
             with deps.database.transaction() as connection:
@@ -93,6 +123,7 @@ def _beat(deps: Deps, stop: threading.Event) -> None:
                 enter(deps)
             _write_late(deps)
             sweep(deps, since)
+            drop_journals(deps)
         except ConvstoreError as error:
             logs.get().warning("heartbeat_failed", reason=error.message)
         except Exception:
@@ -129,14 +160,15 @@ def _closed(deps: Deps, project_id: str, exchange_id: str) -> bool:
 def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
     with deps.database.reading(project_id) as scope:
         exchange = exchanges.get(scope, exchange_id, hidden=True)
-    if exchange is None:
-        return False
-    with deps.database.connection() as connection:
-        arrived = everywhere.journal(connection, exchange_id)
+        if exchange is None:
+            return False
+        output = arrived.output(everywhere.journal(scope.connection, exchange_id))
+        thread = histories.thread(scope, exchange).after(output) if output and deps.relay.link_histories else None
     ending = Ending(
         status="incomplete",
         completed_at=deps.clock(),
-        output=_output(arrived),
+        output=output,
+        thread=thread,
         error={"code": "server_error", "message": "The service stopped while the answer was arriving."},
     )
     done = turns.end(deps.database, project_id, exchange.place, ending, journalled=True)
@@ -144,16 +176,6 @@ def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
         metrics.RECOVERED.inc()
         logs.get().info("exchange_recovered", response_id=exchange_id, items=len(ending.output))
     return done
-
-
-def _output(arrived: list[bytes]) -> list[Item]:
-    """The output items in the journal. An event that cannot be read is left out: the rest is worth keeping."""
-    folded = Fold()
-    for part in arrived:
-        for block in part.split(b"\n\n"):
-            with suppress(NotJson):
-                stream.fold([block], into=folded)
-    return [items.of_object(item) for item in folded.output]
 
 
 def _is_gone(deps: Deps, process: Process, since: datetime | None) -> bool:

@@ -6,7 +6,8 @@
     record     the answer goes to disk, then to the client                (transaction 2)
 
 No transaction is open while the model thinks. What fails before `begin` leaves no trace; what fails after it is
-recorded with what had arrived. Streams are in streaming.py.
+recorded with what had arrived. Streams are in streaming.py. With `background` the request is put on disk for a worker,
+which asks and records (queued.py, background.py).
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from convstore import ids
 from convstore.domain import context, windows
 from convstore.domain.context import ContextItem, Shown
-from convstore.domain.exchange import Beginning, Exchange, output_ids
+from convstore.domain.exchange import Background, Beginning, Exchange
 from convstore.domain.items import OUTPUTS, Item
 from convstore.domain.reply import Reply
 from convstore.domain.request import CreateRequest
@@ -25,23 +26,23 @@ from convstore.domain.response import FINISHED
 from convstore.domain.stream import ResponseStream
 from convstore.errors import (
     ContextTooLong,
+    ConversationLocked,
     ConvstoreError,
-    DuplicateItem,
     IdempotencyInProgress,
     IdempotencyMismatch,
-    ItemNotFound,
     Mistake,
-    ParentUnfinished,
-    PreviousResponseNotFound,
+    StorageUnavailable,
+    UnsupportedParameter,
     UpstreamCut,
 )
-from convstore.services import streaming
+from convstore.services import queued, standing, streaming
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
+from convstore.services.standing import Standing
 from convstore.services.streaming import Streamed
-from convstore.services.turn import Turn
-from convstore.storage import direct, exchanges, idempotency, turns
-from convstore.storage.turns import IdempotencyKey, Parent
+from convstore.services.turn import Turn, end_later
+from convstore.storage import exchanges, idempotency, turns
+from convstore.storage.turns import IdempotencyKey
 from convstore.upstream import failures
 from convstore.upstream.client import Answer, Upstream
 from convstore.upstream.dialects import Question
@@ -77,16 +78,28 @@ def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call)
         earlier = _earlier(deps, principal, call.key)
         if earlier is not None:
             return _again(deps, principal, request, earlier)
+    if request.background and deps.enqueue is None:
+        raise UnsupportedParameter(
+            "Unsupported parameter: 'background' is not available on this server.", param="background"
+        )
     upstream = deps.upstreams.serving(request.model)
-    parent, history = _thread(deps, principal, request)
-    request = _resolved(deps, principal, request)
-    context.check(history, request.items)
-    shown = _fitted(request, history, upstream)
+    request = standing.resolved(deps, principal, request)
     try:
-        turn = _begin(deps, principal, request, call, parent, shown, upstream)
+        stands = standing.of(deps, principal, request)
+        context.check(stands.history, request.items, whole=stands.is_unchecked)
+        shown = fitted(request, stands.history, upstream)
+        if request.background:
+            return _queued(deps, principal, request, call, stands)
+        turn = _begin(deps, principal, request, call, stands, shown, upstream)
     except turns.KeyTaken:
         # Two requests with one key, at the same time: the other was first.
         return create(deps, principal, request, call)
+    except ConversationLocked:
+        # By this very request, perhaps, which came twice at the same time.
+        earlier = _earlier(deps, principal, call.key) if call.key else None
+        if earlier is None:
+            raise
+        return _again(deps, principal, request, earlier)
     try:
         answer = turn.ask()
         return streaming.begin(turn, answer) if request.stream else _whole(turn, answer)
@@ -101,43 +114,7 @@ def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call)
 # -- before the call ------------------------------------------------------------------------------------------
 
 
-def _thread(deps: Deps, principal: Principal, request: CreateRequest) -> tuple[Parent | None, list[ContextItem]]:
-    """The exchange to continue and the items before the request's own. Two statements, whatever the depth."""
-    parent_id = request.previous_response_id
-    if parent_id is None:
-        return None, []
-    with direct.reading(deps.database) as cursor:
-        parent = turns.parent(cursor, principal.project_id, parent_id)
-        if parent is None:
-            raise PreviousResponseNotFound(parent_id)
-        if parent.status not in FINISHED:
-            raise ParentUnfinished(parent_id)
-        history = turns.context(cursor, principal.project_id, parent)
-        for item in request.items:
-            # An id of ours tells which exchange the item belongs to: one of this thread's is in front already.
-            home = ids.item_home(item.item_id) if item.item_id and item.type != "item_reference" else None
-            if home and item.item_id and turns.on_thread(cursor, principal.project_id, parent, home[0]):
-                raise DuplicateItem(item.item_id)
-    return parent, history
-
-
-def _resolved(deps: Deps, principal: Principal, request: CreateRequest) -> CreateRequest:
-    """The request with its item references replaced by what they refer to. Raises ItemNotFound."""
-    if all(item.type != "item_reference" for item in request.items):
-        return request
-    found: list[Item] = []
-    with deps.database.reading(principal.project_id) as scope:
-        for item in request.items:
-            if item.type == "item_reference":
-                named = exchanges.find_item(scope, item.item_id or "")
-                if named is None:
-                    raise ItemNotFound(item.item_id or "")
-                item = replace(named, item_id=item.item_id)
-            found.append(item)
-    return replace(request, items=tuple(found))
-
-
-def _fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Upstream) -> Shown:
+def fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Upstream) -> Shown:
     """What the model is shown: everything, or the newest turns that its window takes. Raises ContextTooLong."""
     shown = context.shown(history, request.items, upstream.name)
     window = _window(request, upstream, size=sum(map(len, shown.bodies)) + len(request.settings))
@@ -194,37 +171,76 @@ def _begin(
     principal: Principal,
     request: CreateRequest,
     call: Call,
-    parent: Parent | None,
+    stands: Standing,
     shown: Shown,
     upstream: Upstream,
 ) -> Turn:
-    """Put the request on disk. Raises KeyTaken, StorageUnavailable."""
-    beginning = _beginning(deps, principal, request, call, parent)
-    try:
-        turns.begin(deps.database, principal.project_id, beginning, deps.process, call.key)
-    except turns.LaneTaken:
-        beginning = replace(beginning, lane=beginning.id)
-        turns.begin(deps.database, principal.project_id, beginning, deps.process, call.key)
-    previous = None
-    if parent is not None and upstream.keeps_state and parent.upstream == upstream.name and not shown.cut:
+    """Put the request on disk. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
+    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands), call)
+    return Turn(deps, principal, beginning, question(request, stands, shown, upstream), upstream, stands.thread)
+
+
+def _queued(deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing) -> Whole | Streamed:
+    """Put the request on disk for a worker. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
+    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands), call)
+    if not request.stream:
+        return Whole(beginning.id, beginning.response("queued").write())
+    with deps.database.reading(principal.project_id) as scope:
+        exchange = exchanges.get(scope, beginning.id, hidden=True)
+    assert exchange is not None
+    return queued.follow(deps, principal.project_id, exchange)
+
+
+def question(request: CreateRequest, stands: Standing, shown: Shown, upstream: Upstream) -> Question:
+    """What the upstream is asked."""
+    parent, previous = stands.parent, None
+    if (
+        parent is not None
+        and not stands.stored
+        and upstream.keeps_state
+        and parent.upstream == upstream.name
+        and not shown.cut
+    ):
         previous = parent.upstream_response_id
-    model = upstream.model_name(request.model)
-    question = Question(request, model, shown.bodies, len(request.items), previous)
-    return Turn(deps, principal, beginning, question, upstream)
+    return Question(request, upstream.model_name(request.model), shown.bodies, len(request.items), previous)
 
 
-def _beginning(
-    deps: Deps, principal: Principal, request: CreateRequest, call: Call, parent: Parent | None
-) -> Beginning:
+def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call) -> Beginning:
+    """Write the request, or its figures alone if the project discards it; in a lane of its own if need be.
+
+    Raises KeyTaken, ConversationLocked, StorageUnavailable.
+    """
+    written, key = beginning, call.key
+    if principal.settings.discards(stored=beginning.stored):
+        # Nor its key: there will be no answer to give a second time.
+        written, key = beginning.without_content(), None
+    try:
+        if beginning.background:
+            queued.put(deps, principal.project_id, written, key)
+        else:
+            turns.begin(deps.database, principal.project_id, written, deps.process, key)
+    except turns.LaneTaken:
+        return _put(deps, principal, replace(beginning, lane=beginning.id), call)
+    except turns.ConversationTaken as error:
+        raise ConversationLocked from error
+    except StorageUnavailable:
+        end_later(deps, principal, beginning)
+        raise
+    return beginning
+
+
+def _beginning(deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing) -> Beginning:
     exchange_id = ids.new(ids.EXCHANGE)
+    parent = stands.parent
+    new_id = stands.conversation_id or ids.new(ids.CONVERSATION)
     return Beginning(
         id=exchange_id,
-        conversation_id=parent.conversation_id if parent else ids.new(ids.CONVERSATION),
+        conversation_id=parent.conversation_id if parent else new_id,
         parent_id=parent.id if parent else None,
         # The first child goes on in its parent's lane.
         lane=parent.lane if parent and not parent.continued else exchange_id,
         depth=parent.depth + 1 if parent else 0,
-        items=request.items,
+        items=request.items[stands.stored :],
         stored=request.store,
         requested_model=request.model,
         settings=request.settings,
@@ -236,6 +252,10 @@ def _beginning(
         extras=request.extras(),
         api_key_id=principal.key_id,
         request_id=call.request_id,
+        linked=stands.linked,
+        tip_id=stands.tip_id,
+        sent=stands.sent,
+        background=(Background.STREAMED if request.stream else Background.PLAIN) if request.background else None,
     )
 
 
@@ -261,9 +281,7 @@ def _whole(turn: Turn, answer: Answer) -> Whole:
 
 def written(exchange: Exchange, output: Sequence[Item]) -> Whole:
     """The exchange as the body of an answer."""
-    shown_ids = output_ids(exchange.id, exchange.input_count, output)
-    parts = [item.shown(shown_id) for item, shown_id in zip(output, shown_ids, strict=True)]
-    return Whole(exchange.id, exchange.response().write(parts))
+    return Whole(exchange.id, queued.written(exchange, output))
 
 
 def _reply(answer: Answer) -> Reply:
@@ -284,7 +302,8 @@ def _streamed_reply(stream: ResponseStream, answer: Answer) -> Reply:
 def _earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange | None:
     """The finished exchange of the first request with this key; None when there is none that counts.
 
-    Waits for one that is running. One that failed before it cost anything gives the key free.
+    Waits for one that is running, unless it was answered as soon as it was on record. One that failed before it cost
+    anything gives the key free.
     Raises IdempotencyMismatch, IdempotencyInProgress.
     """
     deadline = time.monotonic() + deps.relay.idempotency_wait_s
@@ -296,6 +315,8 @@ def _earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange 
             if first.body_sha256 != key.body_sha256:
                 raise IdempotencyMismatch
             exchange = exchanges.get(scope, first.exchange_id, hidden=True)
+        if exchange is not None and exchange.background:
+            return exchange
         if exchange is not None and exchange.status in FINISHED:
             break
         if time.monotonic() > deadline:
@@ -309,7 +330,11 @@ def _earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange 
 
 
 def _again(deps: Deps, principal: Principal, request: CreateRequest, exchange: Exchange) -> Whole | Streamed:
-    """The answer that was given before."""
+    """The answer that was given before; of a background request, how it stands now."""
+    if exchange.background and request.stream:
+        return queued.follow(deps, principal.project_id, exchange)
+    if exchange.background and exchange.status not in FINISHED:
+        return Whole(exchange.id, queued.body(deps, exchange))
     with deps.database.reading(principal.project_id) as scope:
         output = exchanges.output(scope, exchange)
     whole = written(exchange, output)

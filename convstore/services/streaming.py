@@ -8,15 +8,17 @@ full. The terminal event is queued after the answer is on disk, never before.
 import _thread
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from convstore.domain import events, jsontext, sse
+from convstore.domain.events import Event
 from convstore.domain.exchange import Exchange, output_ids
 from convstore.domain.items import Item
 from convstore.domain.jsontext import NotJson
 from convstore.domain.stream import ResponseStream, of_response
-from convstore.errors import ConvstoreError, Mistake, StorageUnavailable, UpstreamCut, UpstreamGarbled
+from convstore.errors import ConvstoreError, InvalidRequest, Mistake, StorageUnavailable, UpstreamCut, UpstreamGarbled
+from convstore.services import journal
 from convstore.services.journal import Followed
 from convstore.services.turn import Turn
 from convstore.telemetry import logs, metrics
@@ -44,9 +46,35 @@ def begin(turn: Turn, answer: Answer) -> Streamed:
     return relayed
 
 
-def stored(response_id: str, body: bytes, after: int = -1) -> Streamed:
-    """A finished response as the stream it would have been; only events after number *after*."""
-    return _Stored(response_id, body, after)
+def stored(response_id: str, body: bytes, after: int = -1, last: int | None = None) -> Streamed:
+    """A finished response as the stream it would have been; only events after number *after*.
+
+    last: the number that its last event had, when it has been streamed as it came. Whoever has seen more of that than
+    there is here gets the last event alone, under that number. Raises InvalidRequest beyond the end.
+    """
+    made = list(events.of_response(jsontext.loads(body)))
+    newest = len(made) - 1 if last is None else last
+    if after > newest:
+        raise beyond_the_end(after, newest)
+    if len(made) - 1 <= after < newest:
+        return _Stored(response_id, [{**made[-1], "sequence_number": newest}])
+    return _Stored(response_id, made[after + 1 :])
+
+
+def last_event(body: bytes, number: int) -> bytes:
+    """The terminal event of a finished response, with that number."""
+    *_, event = events.of_response(jsontext.loads(body))
+    return sse.encode({**event, "sequence_number": number})
+
+
+def beyond_the_end(after: int, newest: int) -> InvalidRequest:
+    """What there is to say to a client that has seen an event which is not there."""
+    return InvalidRequest(
+        "Invalid 'starting_after': integer above maximum value. "
+        f"Expected a value <= {newest}, the number of the newest event, but got {after} instead.",
+        param="starting_after",
+        code="integer_above_max_value",
+    )
 
 
 def wait(timeout_s: float) -> bool:
@@ -74,7 +102,11 @@ class Relayed:
     def start(self) -> None:
         """Read up to the first event, then leave the rest to a thread."""
         source = self._blocks()
-        first = next(source, None)
+        try:
+            first = next(source, None)
+        except BaseException:
+            self._answer.reply.close()
+            raise
         if first is not None:
             self._out.put(first)
         _running.add(self)
@@ -105,10 +137,15 @@ class Relayed:
             self._out.put(None)
             metrics.STREAMS.dec()
             _running.discard(self)
+            # Nobody waits for this any more.
+            if self._stream.reply is not None:
+                self._answer.reply.finish()
+            self._answer.reply.close()
 
     def _blocks(self) -> Iterator[bytes]:
         """Everything the client gets, its terminal event last. The answer is recorded before that one."""
-        followed = self._turn.deps.journal.follow(self.response_id, self._stream)
+        follow = journal.unfollowed if self._turn.is_discarded else self._turn.deps.journal.follow
+        followed = follow(self.response_id, self._stream)
         try:
             yield from self._relayed(followed)
         except ConvstoreError:
@@ -129,8 +166,6 @@ class Relayed:
         except ConvstoreError as error:
             yield self._broken(error, followed)
             return
-        finally:
-            self._answer.reply.close()
         turn.journalled = followed.stop()
         if not stream.begun and stream.reply.status == "failed":
             # Nothing has been sent: the client can still get a plain error.
@@ -163,16 +198,13 @@ class Relayed:
 
 
 class _Stored:
-    def __init__(self, response_id: str, body: bytes, after: int) -> None:
+    def __init__(self, response_id: str, events: Sequence[Event]) -> None:
         self.response_id = response_id
         self.headers: Mapping[str, str] = {}
-        self._body = body
-        self._after = after
+        self._events = events
 
     def __iter__(self) -> Iterator[bytes]:
-        for event in events.of_response(jsontext.loads(self._body)):
-            if event["sequence_number"] > self._after:
-                yield sse.encode(event)
+        return map(sse.encode, self._events)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from convstore.domain import response, usage
 from convstore.domain.exchange import Beginning, Ending, Exchange, finished
+from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item, column
 from convstore.domain.jsontext import dumps, loads
 from convstore.domain.reply import Reply
-from convstore.domain.response import Response
 from convstore.errors import AnswerNotStored, ConvstoreError, StorageUnavailable
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
@@ -35,10 +35,19 @@ class Turn:
     beginning: Beginning
     question: Question
     upstream: Upstream
+    # The thread with the request at its end, where it may be continued by being sent whole.
+    thread: Thread | None = None
     attempts: Attempts = field(default_factory=Attempts)
     first_event_at: datetime | None = None
     journalled: bool = False
+    # How long an answer waits for a database that cannot be written; PATIENCE_S unless told.
+    patience_s: float | None = None
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether nothing but figures is kept of it. The turn itself has everything, for the client."""
+        return self.principal.settings.discards(stored=self.beginning.stored)
 
     def ask(self) -> Answer:
         """Ask the upstream. What goes wrong is recorded before it is raised."""
@@ -71,9 +80,10 @@ class Turn:
                 model=column(said.model),
                 upstream=self.upstream.name,
                 upstream_response_id=column(said.upstream_id),
-                error={"code": _api_code(error), "message": error.message},
+                error={"code": api_code(error), "message": error.message},
                 attempts=self.attempts.noteworthy(),
                 first_event_at=self.first_event_at,
+                thread=self._continued(output),
             )
         )
 
@@ -97,25 +107,32 @@ class Turn:
                 usage=counted,
                 reported_usage=None if counted and counted.as_api() == reply.usage else reply.usage,
                 first_event_at=self.first_event_at,
+                thread=self._continued(output),
+            )
+        )
+
+    def cancel(self, output: Sequence[Item]) -> Exchange:
+        """Record that the client wanted it no more, with what had arrived."""
+        if self.attempts.made:
+            self.attempts.made[-1].setdefault("error", "cancelled")
+        return self._record(
+            Ending(
+                status="cancelled",
+                completed_at=self.deps.clock(),
+                output=output,
+                upstream=self.upstream.name,
+                attempts=self.attempts.noteworthy(),
+                first_event_at=self.first_event_at,
+                thread=self._continued(output),
             )
         )
 
     def in_progress(self, status: str = "in_progress") -> bytes:
         """The response as it stands while it is being made."""
-        beginning = self.beginning
-        return Response(
-            id=beginning.id,
-            created_at=int(beginning.created_at.timestamp()),
-            status=status,
-            model=beginning.requested_model,
-            settings=beginning.settings,
-            previous_response_id=beginning.parent_id,
-            store=beginning.stored,
-            metadata=loads(beginning.metadata) if beginning.metadata else {},
-            user=beginning.user,
-            safety_identifier=beginning.safety_identifier,
-            prompt_cache_key=loads(beginning.extras).get("prompt_cache_key") if beginning.extras else None,
-        ).write()
+        return self.beginning.response(status).write()
+
+    def _continued(self, output: Sequence[Item]) -> Thread | None:
+        return self.thread.after(output) if self.thread and output else None
 
     def _record(self, ending: Ending) -> Exchange:
         """Write the answer, and wait for a database that is busy. Raises StorageUnavailable; then it stays due."""
@@ -124,7 +141,7 @@ class Turn:
         if ending.usage:
             metrics.tokens(self.upstream.name, "input").inc(ending.usage.input)
             metrics.tokens(self.upstream.name, "output").inc(ending.usage.output)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + (PATIENCE_S if self.patience_s is None else self.patience_s)
         while True:
             try:
                 self._write(ending)
@@ -133,16 +150,34 @@ class Turn:
                 if time.monotonic() > deadline:
                     with self.deps.late.lock:
                         self.deps.late.waiting.append(lambda: self._write(ending))
-                    raise AnswerNotStored from error
+                    raise AnswerNotStored(self.beginning.id) from error
             time.sleep(NAP_S)
 
     def _write(self, ending: Ending) -> None:
+        if self.is_discarded:
+            ending = ending.without_content()
         turns.end(
             self.deps.database, self.principal.project_id, self.beginning.place, ending, journalled=self.journalled
         )
 
 
-def _api_code(error: ConvstoreError) -> str:
+def end_later(deps: Deps, principal: Principal, beginning: Beginning) -> None:
+    """End a request that could not be stored, as far as we know: the connection may have broken behind the write.
+
+    It would stay in progress as long as this process lives. If it is not there, nothing happens.
+    """
+    error = {"code": "server_error", "message": StorageUnavailable().message}
+    ending = Ending(status="failed", completed_at=deps.clock(), error=error)
+    place = beginning.place  # without what the client sent: there may be many, and the database away for long
+
+    def end() -> None:
+        turns.end(deps.database, principal.project_id, place, ending)
+
+    with deps.late.lock:
+        deps.late.waiting.append(end)
+
+
+def api_code(error: ConvstoreError) -> str:
     """The code inside a failed response: one of the API's where it has one."""
     return (
         error.code

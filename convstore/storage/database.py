@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from convstore.errors import Misconfigured, StorageUnavailable
@@ -139,7 +139,7 @@ def _available() -> Iterator[None]:
 def _rollback(connection: Connection) -> None:
     try:
         connection.exec_driver_sql("ROLLBACK")
-    except DBAPIError:
+    except (DBAPIError, PendingRollbackError):
         # The connection is gone, or SQLite has rolled back by itself (disk full): either way nothing was kept.
         connection.invalidate()
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from convstore.errors import StorageUnavailable
@@ -31,6 +32,11 @@ class Cursor:
         self._cursor = cursor
         self.is_sqlite = engine == "sqlite"
         self.statements = 0
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection, for what only that one can do."""
+        return self._cursor.connection
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         """Run one statement; the result is the driver's cursor."""
@@ -69,6 +75,23 @@ def reading(database: Database) -> Iterator[Cursor]:
     finally:
         metrics.SQL_STATEMENTS.inc(cursor.statements)
         connection.close()
+
+
+@contextmanager
+def within(database: Database, connection: Connection) -> Iterator[Cursor]:
+    """A cursor in a transaction of SQLAlchemy's, for what is to be kept together with its writes."""
+    driver: Any = database.engine.dialect.dbapi
+    raw: Any = connection.connection
+    given = raw.cursor() if database.is_sqlite else raw.cursor(binary=True)
+    cursor = Cursor(given, database.engine.dialect.name)
+    try:
+        yield cursor
+    except driver.IntegrityError as error:
+        raise Clash(str(error)) from error
+    except driver.Error as error:
+        raise StorageUnavailable from error
+    finally:
+        metrics.SQL_STATEMENTS.inc(cursor.statements)
 
 
 @contextmanager

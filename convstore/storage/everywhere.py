@@ -1,15 +1,17 @@
 """The queries that look across projects: keys, projects, and what dead processes left behind.
 
-Each is here because it cannot know its project beforehand. Nothing else may.
+Each is here because it cannot know its project beforehand; those about jobs are in queue.py. Nothing else may.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from convstore import ids
+from convstore.domain.project import ProjectSettings, settings_of
 from convstore.storage import tables
 
 _p = tables.projects
@@ -17,6 +19,8 @@ _k = tables.api_keys
 _r = tables.running
 _o = tables.processes
 _j = tables.journal
+_jobs = tables.jobs
+_e = tables.exchanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,28 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """A project and what it has chosen."""
+
+    id: str
+    name: str
+    settings: ProjectSettings
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
-    """A process of the service, on whatever machine."""
+    """A process of the service, on whatever machine. role: "web", or "worker" when it runs jobs."""
 
     id: bytes
     host: str
     pid: int
     started_at: datetime
     seen_at: datetime
+    role: str = "web"
 
 
-_KEY = select(_k, _p.c.name.label("project")).join(_p, _p.c.id == _k.c.project_id)
+_KEY = select(_k, _p.c.name.label("project"), _p.c.settings.label("chosen")).join(_p, _p.c.id == _k.c.project_id)
 
 
 def project_id(connection: Connection, name: str, now: datetime) -> str:
@@ -57,6 +72,29 @@ def project_id(connection: Connection, name: str, now: datetime) -> str:
     made = ids.new(ids.PROJECT)
     connection.execute(insert(_p).values(id=made, name=name, created_at=now))
     return made
+
+
+def projects(connection: Connection) -> list[Project]:
+    """All projects, newest last."""
+    return [_project(row) for row in connection.execute(select(_p).order_by(_p.c.id))]
+
+
+def project(connection: Connection, name: str, *, for_update: bool = False) -> Project | None:
+    """The project of this name. for_update: inside a transaction, with nobody changing it until the end."""
+    query = select(_p).where(_p.c.name == name)
+    row = connection.execute(query.with_for_update() if for_update else query).fetchone()
+    return _project(row) if row is not None else None
+
+
+def project_of(connection: Connection, project_id: str) -> Project | None:
+    """The project with this id."""
+    row = connection.execute(select(_p).where(_p.c.id == project_id)).fetchone()
+    return _project(row) if row is not None else None
+
+
+def set_project(connection: Connection, project_id: str, settings: ProjectSettings) -> None:
+    """Give a project other settings."""
+    connection.execute(update(_p).where(_p.c.id == project_id).values(settings=settings.as_json()))
 
 
 def add_key(connection: Connection, key: Key, sha256: bytes) -> None:
@@ -75,10 +113,10 @@ def add_key(connection: Connection, key: Key, sha256: bytes) -> None:
     )
 
 
-def key_by_digest(connection: Connection, sha256: bytes) -> Key | None:
-    """The key whose text has this digest."""
+def key_by_digest(connection: Connection, sha256: bytes) -> tuple[Key, ProjectSettings] | None:
+    """The key whose text has this digest, and what its project has chosen."""
     row = connection.execute(_KEY.where(_k.c.sha256 == sha256)).fetchone()
-    return _key(row) if row is not None else None
+    return (_key(row), settings_of(row.chosen)) if row is not None else None
 
 
 def keys(connection: Connection, project: str | None = None) -> list[Key]:
@@ -110,6 +148,7 @@ def enter(connection: Connection, process: Process) -> None:
             id=process.id,
             host=process.host,
             pid=process.pid,
+            role=process.role,
             started_at=process.started_at,
             seen_at=process.seen_at,
         )
@@ -124,19 +163,28 @@ def beat(connection: Connection, process_id: bytes, now: datetime) -> bool:
 def leave(connection: Connection, process_id: bytes) -> None:
     """Forget a process that has nothing running any more."""
     still = select(_r.c.exchange_id).where(_r.c.process_id == process_id).exists()
-    connection.execute(delete(_o).where(_o.c.id == process_id, ~still))
+    jobs = select(_jobs.c.id).where(_jobs.c.worker == process_id, text("jobs.status = 'running'")).exists()
+    connection.execute(delete(_o).where(_o.c.id == process_id, ~still, ~jobs))
 
 
 def processes(connection: Connection) -> list[Process]:
     """Every process that has not left."""
     return [
-        Process(bytes(row.id), row.host, row.pid, row.started_at, row.seen_at) for row in connection.execute(select(_o))
+        Process(bytes(row.id), row.host, row.pid, row.started_at, row.seen_at, row.role)
+        for row in connection.execute(select(_o))
     ]
 
 
 def abandoned(connection: Connection, process_ids: Sequence[bytes], limit: int) -> list[tuple[str, str]]:
-    """(project id, exchange id) of exchanges that these processes had begun and not ended."""
-    query = select(_r.c.project_id, _r.c.exchange_id).where(_r.c.process_id.in_(process_ids)).limit(limit)
+    """(project id, exchange id) of exchanges that these processes had begun and not ended.
+
+    Without those in the background: a worker goes on with them.
+    """
+    waits = select(_e.c.id).where(
+        _e.c.project_id == _r.c.project_id, _e.c.id == _r.c.exchange_id, _e.c.background.is_not(None)
+    )
+    query = select(_r.c.project_id, _r.c.exchange_id).where(_r.c.process_id.in_(process_ids), ~waits.exists())
+    query = query.limit(limit)
     return [(row.project_id, row.exchange_id) for row in connection.execute(query)]
 
 
@@ -157,6 +205,10 @@ def write_journal(connection: Connection, parts: Sequence[tuple[str, int, bytes]
     connection.execute(
         insert(_j), [{"exchange_id": exchange, "part": part, "events": events} for exchange, part, events in parts]
     )
+
+
+def _project(row: Row[Any]) -> Project:
+    return Project(row.id, row.name, settings_of(row.settings), row.created_at)
 
 
 def _key(row: object) -> Key:

@@ -1,17 +1,17 @@
 """Reading exchanges and their items back, and deleting them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, text, tuple_, update
 
 from convstore import ids
 from convstore.domain import jsontext, usage
-from convstore.domain.exchange import Exchange
-from convstore.domain.items import Item
-from convstore.storage import tables
+from convstore.domain.exchange import ADDED, Exchange
+from convstore.domain.items import REMOVAL, Item, shown_id
+from convstore.storage import paths, tables
 from convstore.storage.scope import Scope
 
 _e = tables.exchanges
@@ -27,6 +27,7 @@ _FROM = _e.outerjoin(
 _EXCHANGE = select(_e, _settings.c.body.label("settings"), _reply.c.body.label("reply")).select_from(_FROM)
 
 _ITEM = select(_i, _shared.c.body.label("shared_body"))
+_OUTLINE = tuple(_i.c[name] for name in "lane depth position output type item_id role call_id name".split())
 
 # In the words of the partial index on item_id: SQLite compares texts to see that it may be used.
 _OWN = text("NOT items.output")
@@ -34,71 +35,114 @@ _OWN = text("NOT items.output")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An item and where it stands."""
+    """An item and where it stands: which exchange's, at which depth of its thread, after how many others there."""
 
     exchange_id: str
     position: int
     output: bool
     item: Item
+    lane: str
+    depth: int
+
+    @property
+    def shown_id(self) -> str:
+        """The id that clients know it under."""
+        return shown_id(self.item, self.exchange_id, self.position, output=self.output)
 
 
 def get(scope: Scope, exchange_id: str, *, hidden: bool = False) -> Exchange | None:
-    """The exchange with this id. hidden: also one that is deleted or was not to be stored."""
+    """The exchange with this id. hidden: also one that is deleted, was not to be stored, or has no response."""
     query = _EXCHANGE.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)
     if not hidden:
-        query = query.where(_e.c.stored, _e.c.deleted_at.is_(None))
+        query = query.where(_is_response())
     row = scope.connection.execute(query).fetchone()
     return _exchange(row) if row is not None else None
+
+
+def status(scope: Scope, exchange_id: str) -> str | None:
+    """How an exchange stands; None when there is none with this id."""
+    query = select(_e.c.status).where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)
+    return scope.connection.execute(query).scalar()
 
 
 def output(scope: Scope, exchange: Exchange) -> list[Item]:
     """The output items of an exchange, in order."""
     query = _items(scope).where(_i.c.lane == exchange.lane, _i.c.depth == exchange.depth, _i.c.output)
-    return [_item(row) for row in scope.connection.execute(query.order_by(_i.c.position))]
+    return [_item(row, _body(row)) for row in scope.connection.execute(query.order_by(_i.c.position))]
 
 
 def own_input(scope: Scope, exchange: Exchange) -> list[Placed]:
     """The items the request itself brought, in order."""
     query = _items(scope).where(_i.c.lane == exchange.lane, _i.c.depth == exchange.depth, ~_i.c.output)
     rows = scope.connection.execute(query.order_by(_i.c.position))
-    return [Placed(exchange.id, row.position, False, _item(row)) for row in rows]
+    return [
+        Placed(exchange.id, row.position, False, _item(row, _body(row)), exchange.lane, exchange.depth) for row in rows
+    ]
 
 
 def history(scope: Scope, exchange: Exchange) -> list[Placed]:
-    """The items of the exchange's ancestors, oldest first. One statement."""
-    path = (
-        select(_e.c.lane, _e.c.depth)
-        .where(_e.c.id == exchange.parent_id, _e.c.project_id == scope.project_id)
-        .cte("path", recursive=True)
-    )
-    head, fork = _e.alias("head"), _e.alias("fork")
-    path = path.union_all(
-        select(fork.c.lane, fork.c.depth).select_from(
-            path.join(head, and_(head.c.project_id == scope.project_id, head.c.id == path.c.lane)).join(
-                fork, and_(fork.c.project_id == scope.project_id, fork.c.id == head.c.parent_id)
-            )
-        )
-    )
+    """The items of the exchange's ancestors that were still there, oldest first. One statement."""
+    return remaining(thread(scope, exchange.parent_id)) if exchange.parent_id else []
+
+
+def remaining(placed: Sequence[Placed]) -> list[Placed]:
+    """A thread without the items that were taken out of it later on."""
+    # An upstream may say whatever it likes: only what stands among the inputs is ours.
+    removed = {each.item.call_id for each in placed if each.item.type == REMOVAL and not each.output}
+    return [
+        each
+        for each in placed
+        if (each.item.type != REMOVAL or each.output)
+        and (not removed or f"{each.depth}.{each.position}" not in removed)
+    ]
+
+
+def thread(scope: Scope, tip_id: str, *, bodies: bool = True) -> list[Placed]:
+    """The items from the root to the exchange with this id, its own among them; and removals. One statement.
+
+    bodies: read them too; without, every body is empty.
+    """
+    path = paths.to(scope, tip_id)
     owner = _e.alias("owner")
-    query = (
-        select(_i, _shared.c.body.label("shared_body"), owner.c.id.label("exchange_id"))
-        .select_from(
-            path.join(_i, and_(_i.c.lane == path.c.lane, _i.c.depth <= path.c.depth))
-            .join(owner, and_(owner.c.lane == _i.c.lane, owner.c.depth == _i.c.depth))
-            .outerjoin(_shared, and_(_shared.c.project_id == scope.project_id, _shared.c.hash == _i.c.payload_hash))
-        )
-        .order_by(_i.c.depth, _i.c.position)
+    source = path.join(_i, and_(_i.c.lane == path.c.lane, _i.c.depth <= path.c.depth)).join(
+        owner, and_(owner.c.lane == _i.c.lane, owner.c.depth == _i.c.depth)
     )
-    rows = scope.connection.execute(query)
-    return [Placed(row.exchange_id, row.position, row.output, _item(row)) for row in rows]
+    columns: tuple[Any, ...] = _OUTLINE
+    if bodies:
+        columns = (_i, _shared.c.body.label("shared_body"))
+        source = source.outerjoin(_shared, _is_shared(scope))
+    query: Select[Any] = select(*columns, owner.c.id.label("exchange_id")).select_from(source)
+    rows = scope.connection.execute(query.order_by(_i.c.depth, _i.c.position))
+    return [
+        Placed(
+            row.exchange_id,
+            row.position,
+            row.output,
+            _item(row, _body(row) if bodies else b""),
+            row.lane,
+            row.depth,
+        )
+        for row in rows
+    ]
+
+
+def with_bodies(scope: Scope, placed: Sequence[Placed]) -> list[Placed]:
+    """The same items with their bodies. One statement, a range scan for each lane: made for neighbours on a thread."""
+    lanes: dict[str, list[tuple[int, int]]] = {}
+    for each in placed:
+        lanes.setdefault(each.lane, []).append((each.depth, each.position))
+    if not lanes:
+        return []
+    query = _items(scope).where(or_(*(_between(lane, min(at), max(at)) for lane, at in lanes.items())))
+    found = {(row.lane, row.depth, row.position): _item(row, _body(row)) for row in scope.connection.execute(query)}
+    return [replace(each, item=found[each.lane, each.depth, each.position]) for each in placed]
 
 
 def delete(scope: Scope, exchange_id: str, now: datetime) -> bool:
     """Hide an exchange: it is found no more, its descendants keep their history. False when it was not there."""
     done = scope.connection.execute(
         update(_e)
-        .where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)
-        .where(_e.c.stored, _e.c.deleted_at.is_(None))
+        .where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id, _is_response())
         .values(deleted_at=now)
     )
     return done.rowcount > 0
@@ -109,21 +153,40 @@ def find_item(scope: Scope, item_id: str) -> Item | None:
     home = ids.item_home(item_id)
     query = _items(scope).join(_e, and_(_e.c.lane == _i.c.lane, _e.c.depth == _i.c.depth))
     query = query.where(_e.c.project_id == scope.project_id, _e.c.stored, _e.c.deleted_at.is_(None))
+    query = query.where(_i.c.type != REMOVAL)
     if home is not None:
         query = query.where(_e.c.id == home[0], _i.c.position == home[1])
     else:
         query = query.where(_i.c.item_id == item_id, _OWN).order_by(_e.c.id.desc()).limit(1)
     row = scope.connection.execute(query).fetchone()
-    return _item(row) if row is not None else None
+    return _item(row, _body(row)) if row is not None else None
 
 
 def _items(scope: Scope) -> Any:
-    on = and_(_shared.c.project_id == scope.project_id, _shared.c.hash == _i.c.payload_hash)
-    return _ITEM.select_from(_i).outerjoin(_shared, on)
+    return _ITEM.select_from(_i).outerjoin(_shared, _is_shared(scope))
 
 
-def _item(row: Row[Any]) -> Item:
-    body = row.body if row.body is not None else row.shared_body
+def _between(lane: str, first: tuple[int, int], last: tuple[int, int]) -> ColumnElement[bool]:
+    """From one place of a lane to another, as (depth, position)."""
+    place = tuple_(_i.c.depth, _i.c.position)
+    return and_(_i.c.lane == lane, place >= tuple_(*first), place <= tuple_(*last))
+
+
+def _is_shared(scope: Scope) -> ColumnElement[bool]:
+    return and_(_shared.c.project_id == scope.project_id, _shared.c.hash == _i.c.payload_hash)
+
+
+def _is_response() -> ColumnElement[bool]:
+    """An exchange that clients can ask for."""
+    return and_(_e.c.stored, _e.c.deleted_at.is_(None), _e.c.origin != ADDED)
+
+
+def _body(row: Row[Any]) -> bytes:
+    body: bytes = row.body if row.body is not None else row.shared_body
+    return body
+
+
+def _item(row: Row[Any], body: bytes) -> Item:
     return Item(row.type, body, item_id=row.item_id, role=row.role, call_id=row.call_id, name=row.name)
 
 
@@ -142,7 +205,8 @@ def _exchange(row: Row[Any]) -> Exchange:
     ]
     plain = (
         "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
-        "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at"
+        "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at linked "
+        "background last_event"
     )
     return Exchange(
         **{name: columns[name] for name in plain.split()},

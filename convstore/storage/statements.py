@@ -34,12 +34,16 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The values of a row's columns that had none. *where* columns come after *columns* in *values*."""
+    """The values of a row's columns. *where* columns come after *columns* in *values*; None among those is NULL.
+
+    A None among the others changes nothing; what is to be emptied stands in *emptied*.
+    """
 
     table: Table
     columns: tuple[str, ...]
     where: tuple[str, ...]
     values: Row
+    emptied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ MOST_PARAMETERS = 30_000
 
 
 def execute(cursor: Cursor, writes: Sequence[Write]) -> bool:
-    """Do all writes or none; False when the Update, the first of them, found no row (then none was done)."""
+    """Do all writes or none; False when an Update that is the first of them found no row (then none was done)."""
     if cursor.is_sqlite:
-        return all(_one(cursor, write) for write in writes)
+        return each(cursor, writes)
     dense = [_dense(write) for write in writes]
     values = tuple(value for write in dense for value in _values(write))
     if len(values) > MOST_PARAMETERS:
@@ -73,12 +77,22 @@ def execute(cursor: Cursor, writes: Sequence[Write]) -> bool:
 def _in_transaction(cursor: Cursor, writes: Sequence[Write]) -> bool:
     cursor.execute("BEGIN")
     try:
-        done = all(_one(cursor, write) for write in writes)
+        done = each(cursor, writes)
         cursor.execute("COMMIT" if done else "ROLLBACK")
     except BaseException:
         cursor.execute("ROLLBACK")
         raise
     return done
+
+
+def each(cursor: Cursor, writes: Sequence[Write]) -> bool:
+    """The same one by one, in a transaction that somebody else ends."""
+    first, *others = writes
+    if not _one(cursor, first):
+        return False
+    for write in others:
+        _one(cursor, write)
+    return True
 
 
 def _one(cursor: Cursor, write: Write) -> bool:
@@ -103,11 +117,18 @@ def _dense(write: Write) -> Write:
         rows = [[row[at] for at in used] for row in write.rows]
         return Insert(write.table, tuple(write.columns[at] for at in used), rows, write.ignore, write.if_updated)
     if isinstance(write, Update):
-        set_to, where = write.values[: len(write.columns)], write.values[len(write.columns) :]
-        given = [(column, value) for column, value in zip(write.columns, set_to, strict=True) if value is not None]
-        columns, values = zip(*given, strict=True)
-        return Update(write.table, columns, write.where, (*values, *where))
+        return Update(write.table, *_assigned(write), write.emptied)
     return write
+
+
+def _assigned(write: Update) -> tuple[tuple[str, ...], tuple[str, ...], Row]:
+    """The columns to set, the conditions, and the values of both. A comparison with NULL is written another way."""
+    set_to, where = write.values[: len(write.columns)], write.values[len(write.columns) :]
+    given = [(column, value) for column, value in zip(write.columns, set_to, strict=True) if value is not None]
+    sought = list(zip(write.where, where, strict=True))
+    conditions = tuple(f'"{column}" IS NULL' if value is None else f'"{column}" = ?' for column, value in sought)
+    values = tuple(value for _, value in (*given, *sought) if value is not None)
+    return tuple(column for column, _ in given), conditions, values
 
 
 def _shape(write: Write) -> tuple[Any, ...]:
@@ -115,8 +136,9 @@ def _shape(write: Write) -> tuple[Any, ...]:
     if isinstance(write, Insert):
         return "insert", write.table, write.columns, len(write.rows), write.ignore, write.if_updated
     if isinstance(write, Update):
-        return "update", write.table, write.columns, write.where, False, False
-    return "delete", write.table, (), write.where, False, False
+        settings = [f'"{column}" = ?' for column in write.columns] + [f'"{column}" = NULL' for column in write.emptied]
+        return "update", write.table, tuple(settings), write.where, False, False
+    return "delete", write.table, (), tuple(f'"{column}" = ?' for column in write.where), False, False
 
 
 def _values(write: Write) -> tuple[Any, ...]:
@@ -139,13 +161,12 @@ def _with_part(number: int, *shape: Any) -> str:
 def _sql(
     kind: str, table: Table, columns: tuple[str, ...], extra: Any, ignore: bool, guarded: bool, batched: bool
 ) -> str:
-    """*extra* is the number of rows of an insert, the `where` columns of the others."""
+    """*extra* is the number of rows of an insert, the conditions of the others; *columns* an update's assignments."""
     if kind == "update":
-        setting = ", ".join(f'"{column}" = ?' for column in columns)
         returning = " RETURNING 1" if batched else ""
-        return f'UPDATE "{table.name}" SET {setting} WHERE {_all_equal(extra)}{returning}'
+        return f'UPDATE "{table.name}" SET {", ".join(columns)} WHERE {" AND ".join(extra)}{returning}'
     if kind == "delete":
-        return f'DELETE FROM "{table.name}" WHERE {_all_equal(extra)}'
+        return f'DELETE FROM "{table.name}" WHERE {" AND ".join(extra)}'
     guarded = guarded and batched
     names = ", ".join(f'"{column}"' for column in columns)
     marks = ", ".join("?" + (_cast(table, column) if guarded else "") for column in columns)
@@ -153,10 +174,6 @@ def _sql(
     if guarded:
         values = f"SELECT * FROM ({values}) AS v WHERE EXISTS (SELECT 1 FROM w0)"
     return f'INSERT INTO "{table.name}" ({names}) {values}{" ON CONFLICT DO NOTHING" if ignore else ""}'
-
-
-def _all_equal(columns: tuple[str, ...]) -> str:
-    return " AND ".join(f'"{column}" = ?' for column in columns)
 
 
 def _cast(table: Table, column: str) -> str:

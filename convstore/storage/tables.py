@@ -3,8 +3,11 @@
     projects ─< api_keys
     projects ─< conversations ─< exchanges ─< items        the tree: exchanges.parent_id
                                  exchanges >─ payloads     what repeats: settings, envelopes, big items
-                                 exchanges ─< journal      a stream's events while it runs
+                                 exchanges ─< fingerprints what a history sent whole is recognised by
+                                 exchanges ─< journal      a stream's events while it runs, and while it is followed
     processes ─< running >─ exchanges                      who is working on what
+    projects ─< jobs ─< job_steps                          work that outlives its request
+    processes ─< jobs                                      who runs it
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -74,7 +77,10 @@ conversations = Table(
     Column("id", Id(ids.CONVERSATION), primary_key=True),
     Column("title", Text),
     Column("metadata", Text),
+    # Where the Conversations API appends; a tree that nobody named a conversation has none.
     Column("tip_id", Id(ids.EXCHANGE)),
+    # The exchange that will append next: until it ends, nobody else may.
+    Column("writer_id", Id(ids.EXCHANGE)),
     Column("created_at", Utc, nullable=False),
     Column("deleted_at", Utc),
     sqlite_with_rowid=False,
@@ -113,6 +119,14 @@ exchanges = Table(
     Column("api_key_id", Id(ids.KEY)),
     Column("request_id", Id(ids.REQUEST)),
     Column("created_at", Utc, nullable=False),
+    # How the parent was found, when the request did not name it: "conversation" or "inferred".
+    Column("linked", String(16)),
+    # "plain" or "streamed" when a worker answers it; "streamed" can be followed.
+    Column("background", String(16)),
+    # -- the whole history a client sent, of which only the new items are stored (services/histories.py)
+    Column("sent_count", Integer),
+    Column("sent_digest", LargeBinary(16)),
+    Column("sent_hash", LargeBinary(16)),
     # -- the answer
     Column("model", String(255)),
     Column("upstream", String(64)),
@@ -131,6 +145,10 @@ exchanges = Table(
     Column("first_event_at", Utc),
     Column("completed_at", Utc),
     Column("deleted_at", Utc),
+    # The number of its last event, of a background response that was streamed and has ended.
+    Column("last_event", Integer),
+    # The thread up to and with this answer (domain/fingerprints.py).
+    Column("fingerprint", LargeBinary(32)),
     UniqueConstraint("lane", "depth"),
     # An answer fills in columns of no index, so PostgreSQL can update in place while there is room on the page.
     postgresql_with={"fillfactor": "80"},
@@ -162,12 +180,22 @@ items = Table(
 _own_id = text("item_id IS NOT NULL AND NOT output")
 Index("ix_items_item_id", items.c.item_id, sqlite_where=_own_id, postgresql_where=_own_id)
 
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    # Of a thread up to and with an answer; two where it can be sent with its reasoning or without.
+    Column("fingerprint", LargeBinary(16), primary_key=True),
+    Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 processes = Table(
     "processes",
     metadata,
     Column("id", LargeBinary(16), primary_key=True),
     Column("host", String(255), nullable=False),
     Column("pid", Integer, nullable=False),
+    Column("role", String(16), nullable=False, server_default="web"),
     Column("started_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
 )
@@ -178,6 +206,8 @@ running = Table(
     Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
     Column("project_id", Id(ids.PROJECT), nullable=False),
     Column("process_id", LargeBinary(16), nullable=False),
+    # Of background responses: since when its client wants it no more.
+    Column("cancel_requested_at", Utc),
     sqlite_with_rowid=False,
 )
 
@@ -187,7 +217,15 @@ journal = Table(
     Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
     Column("part", Integer, primary_key=True),
     Column("events", Body, nullable=False),
+    # -- of background responses (storage/journals.py)
+    # The numbers of the events; none in a part that only says that the upstream has begun to answer.
+    Column("first_number", Integer),
+    Column("last_number", Integer),
+    # When the response ended, with its last part.
+    Column("ended_at", Utc),
 )
+_last_part = text("ended_at IS NOT NULL")
+Index("ix_journal_ended_at", journal.c.ended_at, sqlite_where=_last_part, postgresql_where=_last_part)
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -197,5 +235,44 @@ idempotency_keys = Table(
     Column("body_sha256", LargeBinary(32), nullable=False),
     Column("exchange_id", Id(ids.EXCHANGE), nullable=False),
     Column("created_at", Utc, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # As in exchanges, ids grow with time: the primary key is the index of a project's jobs in order of time.
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.JOB), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(64)),
+    Column("arguments", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("progress", Text),
+    # attempts: how often it was begun, but for those that were handed back. runs: how often it was begun.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("runs", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column("worker", LargeBinary(16)),
+    Column("created_at", Utc, nullable=False),
+    Column("started_at", Utc),
+    Column("finished_at", Utc),
+    Column("cancel_requested_at", Utc),
+    # Progress is in no index: PostgreSQL writes it in place while there is room on the page.
+    postgresql_with={"fillfactor": "80"},
+)
+# What is looked for across projects: what is queued, what runs, what failed. Most jobs end up in none of them.
+for _columns, _status in ((("kind", "id"), "queued"), (("worker",), "running"), (("kind",), "failed")):
+    _where = text(f"status = '{_status}'")
+    Index(f"ix_jobs_{_status}", *(jobs.c[name] for name in _columns), sqlite_where=_where, postgresql_where=_where)
+_unfinished = text("finished_at IS NULL AND subject IS NOT NULL")
+Index("ix_jobs_subject", jobs.c.subject, sqlite_where=_unfinished, postgresql_where=_unfinished)
+
+job_steps = Table(
+    "job_steps",
+    metadata,
+    Column("job_id", Id(ids.JOB), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("result", Text, nullable=False),
     sqlite_with_rowid=False,
 )

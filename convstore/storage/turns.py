@@ -9,34 +9,32 @@ Nothing here costs more as the tables grow.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convstore import ids
-from convstore.domain import jsontext, usage
-from convstore.domain.context import ContextItem
+from convstore.domain import fingerprints, jsontext, usage
+from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
-from convstore.domain.items import SEALED, Item
+from convstore.domain.fingerprints import Thread
 from convstore.storage import tables
 from convstore.storage.database import Database
-from convstore.storage.direct import Clash, Cursor, writing
-from convstore.storage.statements import Delete, Insert, Update, Write, execute
-from convstore.storage.types import deflate, inflate, micros
-
-# A body from this size on is kept once per project, however often it is sent: images, files, long documents.
-SHARED_FROM = 8192
+from convstore.storage.direct import Clash, Cursor
+from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
+from convstore.storage.statements import MOST_PARAMETERS, Delete, Insert, Update, Write
+from convstore.storage.types import inflate, micros
 
 _EXCHANGE_COLUMNS = tuple(
     "id project_id conversation_id parent_id lane depth input_count status origin origin_id stored "
-    "requested_model settings_hash metadata user safety_identifier extras api_key_id request_id created_at".split()
+    "requested_model settings_hash metadata user safety_identifier extras api_key_id request_id created_at "
+    "linked sent_count sent_digest sent_hash background".split()
 )
 _ENDING_COLUMNS = tuple(
     "status model upstream upstream_response_id reply_hash error incomplete_reason attempts input_tokens "
     "cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens usage first_event_at "
-    "completed_at".split()
+    "completed_at fingerprint last_event".split()
 )
-_ITEM_COLUMNS = tuple("lane depth position output type item_id role call_id name sealed_by payload_hash body".split())
-_PAYLOAD_COLUMNS = ("project_id", "hash", "body")
+RUNNING_COLUMNS = ("exchange_id", "project_id", "process_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +50,20 @@ class Parent:
     single_lane: bool
     upstream: str | None
     upstream_response_id: str | None
+    thread: Thread | None = None
 
 
-def parent(cursor: Cursor, project_id: str, exchange_id: str) -> Parent | None:
-    """The exchange with this id, when it is there, stored and not deleted."""
-    packed = ids.pack(ids.EXCHANGE, exchange_id)
-    if packed is None:
+def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = False) -> Parent | None:
+    """The exchange with this id, when it is there, stored and not deleted; hidden: whether it is either or not."""
+    own = ids.pack(ids.EXCHANGE, exchange_id)
+    if own is None:
         return None
-    row = cursor.execute(_PARENT, (packed, _packed(ids.PROJECT, project_id))).fetchone()
+    row = cursor.execute(
+        _PARENT if hidden else _PARENT + _TO_CONTINUE, (own, packed(ids.PROJECT, project_id))
+    ).fetchone()
     if row is None:
         return None
-    conversation, lane, depth, status, upstream, upstream_response_id, continued, fork = row
+    conversation, lane, depth, status, upstream, upstream_response_id, fingerprint, continued, fork = row
     return Parent(
         id=exchange_id,
         conversation_id=ids.unpack(ids.CONVERSATION, bytes(conversation)),
@@ -73,15 +74,17 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str) -> Parent | None:
         single_lane=fork is None,
         upstream=upstream,
         upstream_response_id=upstream_response_id,
+        thread=fingerprints.unpack(bytes(fingerprint)) if fingerprint else None,
     )
 
 
 _PARENT = (
-    "SELECT e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id,"
+    "SELECT e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id, e.fingerprint,"
     " EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1), h.parent_id"
     " FROM exchanges e JOIN exchanges h ON h.project_id = e.project_id AND h.id = e.lane"
-    " WHERE e.id = ? AND e.project_id = ? AND e.stored AND e.deleted_at IS NULL"
+    " WHERE e.id = ? AND e.project_id = ?"
 )
+_TO_CONTINUE = " AND e.stored AND e.deleted_at IS NULL"
 # A join with payloads could make a planner read all of them; a subquery is asked for big bodies only.
 _ITEM_FIELDS = (
     "i.depth, i.output, i.type, i.item_id, i.call_id, i.sealed_by,"
@@ -101,32 +104,50 @@ _MANY_LANES = (
     f"{_PATH}SELECT {_ITEM_FIELDS} FROM path JOIN items i ON i.lane = path.lane AND i.depth <= path.depth"
     " ORDER BY i.depth, i.position"
 )
-_ON_PATH = f"{_PATH}SELECT 1 FROM path JOIN exchanges e ON e.lane = path.lane AND e.depth <= path.depth WHERE e.id = ?"
+_ON_PATH = (
+    f"{_PATH}SELECT e.id FROM exchanges e JOIN path ON path.lane = e.lane AND e.depth <= path.depth"
+    " WHERE e.project_id = ? AND e.id IN ({})"
+)
 
 
 def context(cursor: Cursor, project_id: str, tip: Parent) -> list[ContextItem]:
     """The items of the thread that ends with *tip*, oldest first: one range scan for each lane on the way."""
-    project = _packed(ids.PROJECT, project_id)
+    project = packed(ids.PROJECT, project_id)
     if tip.single_lane:
-        done = cursor.execute(_ONE_LANE, (project, _packed(ids.EXCHANGE, tip.lane), tip.depth))
+        done = cursor.execute(_ONE_LANE, (project, packed(ids.EXCHANGE, tip.lane), tip.depth))
     else:
         # The marks stand in the order of the text: the path's, then the subquery's.
-        done = cursor.execute(_MANY_LANES, (_packed(ids.EXCHANGE, tip.id), project, project, project))
-    return [
-        ContextItem._make(row) if row[-1][:1] == b"{" else ContextItem._make((*row[:-1], inflate(row[-1])))
-        for row in done.fetchall()
-    ]
+        done = cursor.execute(_MANY_LANES, (packed(ids.EXCHANGE, tip.id), project, project, project))
+    return remaining(
+        [
+            ContextItem._make(row) if row[-1][:1] == b"{" else ContextItem._make((*row[:-1], inflate(row[-1])))
+            for row in done.fetchall()
+        ]
+    )
 
 
-def on_thread(cursor: Cursor, project_id: str, tip: Parent, exchange_id: str) -> bool:
-    """Whether an exchange lies between the root and *tip*."""
-    project = _packed(ids.PROJECT, project_id)
-    values = (_packed(ids.EXCHANGE, tip.id), project, project, _packed(ids.EXCHANGE, exchange_id))
-    return cursor.execute(_ON_PATH, values).fetchone() is not None
+def on_thread(cursor: Cursor, project_id: str, tip: Parent, exchange_ids: Sequence[str]) -> set[str]:
+    """Which of these exchanges lie between the root and *tip*.
+
+    One statement for every 30,000 of them, none for none.
+    """
+    project = packed(ids.PROJECT, project_id)
+    path = (packed(ids.EXCHANGE, tip.id), project, project)
+    wanted = [packed(ids.EXCHANGE, each) for each in exchange_ids]
+    found: set[str] = set()
+    for start in range(0, len(wanted), MOST_PARAMETERS):
+        some = wanted[start : start + MOST_PARAMETERS]
+        done = cursor.execute(_ON_PATH.format(", ".join("?" * len(some))), (*path, project, *some))
+        found |= {ids.unpack(ids.EXCHANGE, bytes(row[0])) for row in done.fetchall()}
+    return found
 
 
 class KeyTaken(Exception):
     """Another request with this idempotency key was first."""
+
+
+class ConversationTaken(Exception):
+    """Another exchange is appending to the conversation, or has done so since its tip was read."""
 
 
 class LaneTaken(Exception):
@@ -144,33 +165,42 @@ class IdempotencyKey:
 def begin(
     database: Database, project_id: str, beginning: Beginning, process: bytes, key: IdempotencyKey | None = None
 ) -> None:
-    """Put a request on disk. Raises KeyTaken, LaneTaken, StorageUnavailable; then nothing of it was kept."""
+    """Put a request on disk. Raises KeyTaken, LaneTaken, ConversationTaken, StorageUnavailable; then nothing was kept.
+
+    One that appends to a conversation keeps others from doing so until it has ended.
+    """
     try:
-        _transact(database, _beginning(database, project_id, beginning, process, key))
+        if not transact(database, beginning_rows(database, project_id, beginning, process, key)):
+            raise ConversationTaken
     except Clash as clash:
-        if "idempotency_keys" in clash.constraint:
-            raise KeyTaken from clash
-        if "lane" in clash.constraint:
-            raise LaneTaken from clash
-        raise
+        raise named(clash) from clash
 
 
 def end(database: Database, project_id: str, place: Place, ending: Ending, *, journalled: bool = False) -> bool:
     """Put an answer on disk. False when the exchange had been ended already. May be called again after a failure."""
-    return _transact(database, _ending(database, project_id, place, ending, journalled))
+    return transact(database, ending_rows(database, project_id, place, ending, journalled))
 
 
 # -- the rows -------------------------------------------------------------------------------------------------
 
 
-def _beginning(
+def named(clash: Clash) -> Exception:
+    """What a clash in the rows of a beginning means: KeyTaken, LaneTaken, or nothing that is expected."""
+    if "idempotency_keys" in clash.constraint:
+        return KeyTaken()
+    return LaneTaken() if "lane" in clash.constraint else clash
+
+
+def beginning_rows(
     database: Database, project_id: str, beginning: Beginning, process: bytes, key: IdempotencyKey | None
 ) -> list[Write]:
-    project = _packed(ids.PROJECT, project_id)
-    exchange = _packed(ids.EXCHANGE, beginning.id)
-    lane = _packed(ids.EXCHANGE, beginning.lane)
-    conversation = _packed(ids.CONVERSATION, beginning.conversation_id)
+    """A request on disk. One for the background waits, and is no process's yet."""
+    project = packed(ids.PROJECT, project_id)
+    exchange = packed(ids.EXCHANGE, beginning.id)
+    lane = packed(ids.EXCHANGE, beginning.lane)
+    conversation = packed(ids.CONVERSATION, beginning.conversation_id)
     created_at = micros(beginning.created_at)
+    sent = beginning.sent
     writes: list[Write] = []
     if key is not None:
         writes.append(
@@ -180,20 +210,24 @@ def _beginning(
                 [(project, key.key, key.body_sha256, exchange, created_at)],
             )
         )
-    if beginning.parent_id is None:
+    if beginning.appends:
+        where = ("project_id", "id", "writer_id", "tip_id", "deleted_at")
+        values = (exchange, project, conversation, None, packed(ids.EXCHANGE, beginning.tip_id), None)
+        writes.insert(0, Update(tables.conversations, ("writer_id",), where, values))
+    elif beginning.parent_id is None and beginning.linked is None:
         columns = ("project_id", "id", "created_at")
         writes.append(Insert(tables.conversations, columns, [(project, conversation, created_at)]))
     row = (
         exchange,
         project,
         conversation,
-        _packed(ids.EXCHANGE, beginning.parent_id),
+        packed(ids.EXCHANGE, beginning.parent_id),
         lane,
         beginning.depth,
         len(beginning.items),
-        "in_progress",
+        "queued" if beginning.background else "in_progress",
         beginning.origin,
-        _packed(ids.EXCHANGE, beginning.origin_id),
+        packed(ids.EXCHANGE, beginning.origin_id),
         beginning.stored,
         beginning.requested_model,
         beginning.settings_hash,
@@ -201,19 +235,38 @@ def _beginning(
         beginning.user,
         beginning.safety_identifier,
         _text(beginning.extras),
-        _packed(ids.KEY, beginning.api_key_id),
-        _packed(ids.REQUEST, beginning.request_id),
+        packed(ids.KEY, beginning.api_key_id),
+        packed(ids.REQUEST, beginning.request_id),
         created_at,
+        str(beginning.linked) if beginning.linked else None,
+        sent.count if sent else None,
+        sent.digest if sent else None,
+        jsontext.digest(sent.forms) if sent and sent.forms else None,
+        str(beginning.background) if beginning.background else None,
     )
     writes.append(Insert(tables.exchanges, _EXCHANGE_COLUMNS, [row]))
-    writes.append(Insert(tables.running, ("exchange_id", "project_id", "process_id"), [(exchange, project, process)]))
+    if not beginning.background:
+        writes.append(Insert(tables.running, RUNNING_COLUMNS, [(exchange, project, process)]))
     shared = {beginning.settings_hash: beginning.settings}
-    writes += _items(_Side(lane, beginning.depth, 0), beginning.items, shared)
-    return writes + _payloads(database, project_id, shared)
+    if sent and sent.forms:
+        shared[jsontext.digest(sent.forms)] = sent.forms
+    writes += item_rows(Side(lane, beginning.depth, 0), beginning.items, shared)
+    writes += payload_rows(database, project_id, shared)
+    if beginning.appends:
+        return [replace(write, if_updated=True) if isinstance(write, Insert) else write for write in writes]
+    return writes
 
 
-def _ending(database: Database, project_id: str, place: Place, ending: Ending, journalled: bool) -> list[Write]:
-    exchange = _packed(ids.EXCHANGE, place.id)
+def ending_rows(
+    database: Database,
+    project_id: str,
+    place: Place,
+    ending: Ending,
+    journalled: bool,
+    before: str = "in_progress",
+) -> list[Write]:
+    """An answer on disk, when the exchange's status is *before*: that is for the first of the writes to say."""
+    exchange = packed(ids.EXCHANGE, place.id)
     reply_hash = jsontext.digest(ending.reply) if ending.reply != b"{}" else None
     values = (
         ending.status,
@@ -221,92 +274,45 @@ def _ending(database: Database, project_id: str, place: Place, ending: Ending, j
         ending.upstream,
         ending.upstream_response_id,
         reply_hash,
-        _json(ending.error),
+        as_json(ending.error),
         ending.incomplete_reason,
-        _json(ending.attempts),
+        as_json(ending.attempts),
         *usage.columns(ending.usage),
-        _json(ending.reported_usage),
+        as_json(ending.reported_usage),
         micros(ending.first_event_at) if ending.first_event_at else None,
         micros(ending.completed_at),
-        _packed(ids.PROJECT, project_id),
+        ending.thread.pack() if ending.thread else None,
+        ending.last_event,
+        packed(ids.PROJECT, project_id),
         exchange,
-        "in_progress",
+        before,
     )
     writes: list[Write] = [Update(tables.exchanges, _ENDING_COLUMNS, ("project_id", "id", "status"), values)]
     shared = {reply_hash: ending.reply} if reply_hash else {}
-    lane = _packed(ids.EXCHANGE, place.lane)
-    writes += _items(_Side(lane, place.depth, place.offset, True, ending.upstream), ending.output, shared)
-    writes += _payloads(database, project_id, shared)
+    lane = packed(ids.EXCHANGE, place.lane)
+    writes += item_rows(Side(lane, place.depth, place.offset, True, ending.upstream), ending.output, shared)
+    writes += payload_rows(database, project_id, shared)
+    if ending.thread:
+        writes += fingerprint_rows(ending.thread, exchange)
+    if place.conversation_id:
+        writes.append(_left(project_id, place, exchange, moves=ending.is_kept))
     writes.append(Delete(tables.running, ("exchange_id",), (exchange,)))
     if journalled:
         writes.append(Delete(tables.journal, ("exchange_id",), (exchange,)))
     return writes
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """Where items go: after how many others of their exchange, on which side, and whose they are."""
-
-    lane: bytes | None
-    depth: int
-    offset: int
-    output: bool = False
-    upstream: str | None = None
-
-
-def _items(side: _Side, items: Sequence[Item], shared: dict[bytes, bytes]) -> list[Write]:
-    """The rows of items; big bodies go to *shared*, under their digests."""
-    rows = []
-    for position, item in enumerate(items, side.offset):
-        reference = None
-        if len(item.body) >= SHARED_FROM:
-            reference = jsontext.digest(item.body)
-            shared[reference] = item.body
-        rows.append(
-            (
-                side.lane,
-                side.depth,
-                position,
-                side.output,
-                item.type,
-                item.item_id,
-                item.role,
-                item.call_id,
-                item.name,
-                side.upstream if item.type in SEALED else None,
-                reference,
-                None if reference else deflate(item.body),
-            )
-        )
-    return [Insert(tables.items, _ITEM_COLUMNS, rows, if_updated=side.output)] if rows else []
-
-
-def _payloads(database: Database, project_id: str, shared: dict[bytes, bytes]) -> list[Write]:
-    """The rows of the payloads that this process has not seen stored yet."""
-    project = _packed(ids.PROJECT, project_id)
-    rows: list[tuple[Any, ...]] = [
-        (project, hash_, deflate(body)) for hash_, body in shared.items() if (project, hash_) not in database.stored
-    ]
-    return [Insert(tables.payloads, _PAYLOAD_COLUMNS, rows, ignore=True)] if rows else []
-
-
-def _transact(database: Database, writes: Sequence[Write]) -> bool:
-    with writing(database) as cursor:
-        done = execute(cursor, writes)
-    for write in writes:
-        if isinstance(write, Insert) and write.table is tables.payloads:
-            # Only now: what a transaction that failed wrote is not there.
-            database.remember((row[0], row[1]) for row in write.rows)
-    return done
-
-
-def _packed(prefix: str, text: str | None) -> bytes | None:
-    return None if text is None else ids.pack(prefix, text)
+def _left(project_id: str, place: Place, exchange: bytes | None, *, moves: bool) -> Update:
+    """Let others write to the conversation again; its tip moves when there is something to go on from."""
+    columns, values = (("tip_id",), (exchange,)) if moves else ((), ())
+    where = (packed(ids.PROJECT, project_id), packed(ids.CONVERSATION, place.conversation_id), exchange)
+    conditions = ("project_id", "id", "writer_id")
+    return Update(tables.conversations, columns, conditions, (*values, *where), emptied=("writer_id",))
 
 
 def _text(json: bytes | None) -> str | None:
     return None if json is None else json.decode()
 
 
-def _json(value: Any) -> str | None:
+def as_json(value: Any) -> str | None:
     return None if value is None or value == () else jsontext.dumps(value).decode()

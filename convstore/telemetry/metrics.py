@@ -5,10 +5,13 @@ test) the figures are this process's own.
 """
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -17,6 +20,8 @@ from prometheus_client import (
     multiprocess,
     values,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -37,6 +42,8 @@ UPSTREAM_SECONDS = Histogram(
 )
 TOKENS = Counter("convstore_tokens_total", "Tokens reported by upstreams.", ["upstream", "kind"])
 STREAMS = Gauge("convstore_streams", "Streams running now.", multiprocess_mode="livesum")
+JOBS = Counter("convstore_jobs_total", "Jobs ended by the processes of this node.", ["kind", "status"])
+FOLLOWERS = Gauge("convstore_followers", "Clients that follow background responses now.", multiprocess_mode="livesum")
 RECOVERED = Counter("convstore_recovered_total", "Exchanges of dead processes that were closed as incomplete.")
 
 
@@ -70,16 +77,53 @@ def requests(route: str, status: int) -> Counter:
     return REQUESTS.labels(route, str(status))
 
 
-def exposition() -> bytes:
-    """Everything, over all workers of this node."""
-    registry = CollectorRegistry()
+@lru_cache(maxsize=4096)
+def jobs(kind: str, status: str) -> Counter:
+    """The counter of jobs of a kind that ended like this."""
+    return JOBS.labels(kind, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The queue of one kind of job, over all nodes. oldest_s: how long its first job has been waiting."""
+
+    kind: str
+    queued: int
+    running: int
+    failed: int
+    oldest_s: float
+
+
+def exposition(jobs: Sequence[Jobs] = (), workers: int | None = None) -> bytes:
+    """Everything over all workers of this node; and of jobs and those who run them, over all nodes, what is given."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest()
+    else:
+        registry = REGISTRY
+    shared = CollectorRegistry()
+    shared.register(_Shared(jobs, workers))
+    return generate_latest(registry) + generate_latest(shared)
 
 
-def forget_process(pid: int) -> None:
-    """A worker has ended: its gauges no longer count."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+class _Shared(Collector):
+    """What is read from the database when it is asked for: gauges that are the same wherever they are asked for."""
+
+    def __init__(self, jobs: Sequence[Jobs], workers: int | None) -> None:
+        self._jobs = jobs
+        self._workers = workers
+
+    def collect(self) -> Iterator[Metric]:
+        for name, text in (
+            ("queued", "Jobs that wait for a worker."),
+            ("running", "Jobs that are being run."),
+            ("failed", "Failed jobs that have neither been tried again nor forgotten."),
+            ("oldest_s", "Age of the job that has been waiting longest."),
+        ):
+            shown = "oldest_seconds" if name == "oldest_s" else name
+            gauge = GaugeMetricFamily(f"convstore_jobs_{shown}", text, labels=["kind"])
+            for each in self._jobs:
+                gauge.add_metric([each.kind], getattr(each, name))
+            yield gauge
+        if self._workers is not None:
+            yield GaugeMetricFamily("convstore_job_workers", "Workers that are alive.", self._workers)

@@ -16,10 +16,11 @@ from convstore.config import UpstreamSettings
 from convstore.domain import jsontext
 from convstore.domain.jsontext import NotJson
 from convstore.domain.request import CreateRequest
-from convstore.errors import UpstreamBusy, UpstreamError, UpstreamRefused, UpstreamUnreachable
+from convstore.errors import UpstreamBusy, UpstreamError, UpstreamHungUp, UpstreamRefused, UpstreamUnreachable
 from convstore.telemetry import metrics
 from convstore.upstream import dialects, failures
 from convstore.upstream.dialects import Dialect, Question
+from convstore.upstream.line import Line
 from convstore.upstream.transport import Reply, Transport
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
@@ -60,7 +61,7 @@ class Upstream:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=settings.breaker_failures,
             reset_timeout=settings.breaker_pause_s,
-            exclude=[lambda error: isinstance(error, UpstreamRefused) and (error.status or 500) < 500],
+            exclude=[_says_nothing_of_its_health],
             name=settings.name,
             throw_new_error_on_trip=False,
         )
@@ -74,16 +75,19 @@ class Upstream:
         """What the upstream calls the model."""
         return self.settings.aliases.get(requested, requested)
 
-    def ask(self, question: Question, attempts: Attempts) -> Answer:
-        """Ask, and return when the upstream begins to answer. Raises UpstreamError, InvalidRequest."""
+    def ask(self, question: Question, attempts: Attempts, line: Line | None = None) -> Answer:
+        """Ask, and return when the upstream begins to answer. Raises UpstreamError, InvalidRequest.
+
+        line: what the call, and the reading of its answer, can be ended by.
+        """
         try:
-            return self._with_retries(question, attempts)
+            return self._with_retries(question, attempts, line)
         except UpstreamRefused as error:
             if question.previous is None or not _has_forgotten(error):
                 raise
         # It no longer knows the parent; it is told everything instead.
         whole = Question(question.request, question.model, question.bodies, question.own)
-        return self._with_retries(whole, attempts)
+        return self._with_retries(whole, attempts, line)
 
     def get(self, path: str) -> Any:
         """The JSON at a path of the upstream (its models). Raises UpstreamError."""
@@ -114,26 +118,29 @@ class Upstream:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _with_retries(self, question: Question, attempts: Attempts) -> Answer:
+    def _with_retries(self, question: Question, attempts: Attempts, line: Line | None) -> Answer:
         body = self._dialect.body(question)
         for remaining in range(self.settings.retries, -1, -1):
             try:
-                return Answer(self._attempt(body, attempts), self._dialect, question)
+                return Answer(self._attempt(body, attempts, line), self._dialect, question)
             except UpstreamError as error:
                 wait_s = self._wait(error, self.settings.retries - remaining)
                 if remaining == 0 or wait_s is None:
                     raise
-            time.sleep(wait_s)
+            if line is not None:
+                line.wait(wait_s)
+            else:
+                time.sleep(wait_s)
         raise AssertionError("unreachable: the last round returns or raises")
 
-    def _attempt(self, body: bytes, attempts: Attempts) -> Reply:
+    def _attempt(self, body: bytes, attempts: Attempts, line: Line | None) -> Reply:
         started = time.monotonic()
         attempt: dict[str, Any] = {"upstream": self.name}
         attempts.made.append(attempt)
         outcome = "error"
         try:
             with self._breaker.calling():
-                reply = self._transport.send("POST", self._dialect.path, body)
+                reply = self._transport.send("POST", self._dialect.path, body, line=line)
                 attempt["status"] = reply.status
                 outcome = str(reply.status)
                 if reply.status >= 300:
@@ -176,6 +183,11 @@ def _beginning(reply: Reply) -> bytes:
     finally:
         reply.close()
     return collected
+
+
+def _says_nothing_of_its_health(error: Exception) -> bool:
+    """Whether it was the request's fault, or our own wish."""
+    return isinstance(error, UpstreamHungUp) or (isinstance(error, UpstreamRefused) and (error.status or 500) < 500)
 
 
 def _has_forgotten(error: UpstreamRefused) -> bool:

@@ -19,8 +19,9 @@ from convstore.domain.request import CreateRequest
 from convstore.domain.stream import ResponseStream
 from convstore.errors import UpstreamError, UpstreamGarbled, UpstreamRefused
 from convstore.upstream import failures
+from convstore.upstream.chat.names import Names
 from convstore.upstream.chat.reply import response_of
-from convstore.upstream.chat.request import chat_request, custom_tool_names, flavour_of
+from convstore.upstream.chat.request import chat_request, flavour_of, names_of
 from convstore.upstream.chat.stream import ChatStream
 
 # Members that convstore answers for itself, or says in its own words.
@@ -124,13 +125,13 @@ class Chat:
         if not isinstance(completion, dict):
             raise UpstreamGarbled("The model provider's answer is not a JSON object.")
         try:
-            said = response_of(completion, custom_tools=_custom(question))
+            said = response_of(completion, names=_names(question))
         except UpstreamRefused as error:
             raise failures.discreet(error, self._secrets) from error
         return reply.of_object({"id": completion.get("id"), **said})
 
     def reader(self, stream: ResponseStream, question: Question) -> Reader:
-        return _Translating(stream, ChatStream(custom_tools=_custom(question)))
+        return _Translating(stream, ChatStream(names=_names(question)))
 
 
 @dataclass(slots=True)
@@ -206,6 +207,5 @@ def _responses_body(question: Question, bodies: Sequence[bytes], state: bytes) -
     return b"".join((*parts, b",", state, b',"input":[', b",".join(bodies), b"]}"))
 
 
-def _custom(question: Question) -> frozenset[str]:
-    tools = question.request.value("tools")
-    return custom_tool_names({"tools": tools}) if tools else frozenset()
+def _names(question: Question) -> Names:
+    return names_of({"tools": question.request.value("tools")})

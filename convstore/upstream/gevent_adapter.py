@@ -21,6 +21,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from convstore.config import UpstreamSettings
+from convstore.upstream.limit import Limit
 
 CHUNK = 65536
 _poll: Any = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]
@@ -50,9 +51,18 @@ class _TlsPool(_Checked, SSLConnectionPool):
 
 
 class _Body(HTTPSocketPoolResponse):
-    """An answer that gives its body as it arrives."""
+    """An answer that gives its body as it arrives, within a limit."""
 
     _decoder: Any = None
+    _status = 0
+
+    def __init__(self, sock: Any, pool: ConnectionPool, limit: Limit, method: str) -> None:
+        self._limit = limit
+        super().__init__(sock, pool, block_size=CHUNK, method=method)
+
+    @property
+    def status_code(self) -> int:
+        return self._status
 
     def read1(self, amount: int = CHUNK, decode_content: bool = False) -> bytes:
         """The next bytes, at least one; b"" at the end. Raises urllib3's errors."""
@@ -74,7 +84,7 @@ class _Body(HTTPSocketPoolResponse):
             if self.message_complete or self._sock is None:
                 return b""
             try:
-                data = self._sock.recv(amount)
+                data = self._receive(amount)
                 if not data and not self._ends_at_close():
                     raise ProtocolError("the connection was closed in the middle of the body")
                 if not data:
@@ -94,8 +104,58 @@ class _Body(HTTPSocketPoolResponse):
     def _ends_at_close(self) -> bool:
         return self.content_length is None and "chunked" not in str(self.get("transfer-encoding", "")).lower()
 
+    def release_conn(self) -> None:
+        """Nothing to do: a connection goes back as soon as its answer is read."""
+
     def close(self) -> None:
         self.release()
+
+    # -- the library's hooks
+
+    def feed(self, data: str | bytes) -> None:
+        """Parse what came. The connection goes back when nothing stands behind the answer, not as soon as it ends."""
+        try:
+            super().feed(data)
+        except HTTPParseError:
+            if not self._trailing_data_dropped:
+                raise
+        if self._is_over():
+            self.release()
+
+    def _read_headers(self, pre_buffered: bytes = b"") -> None:
+        try:
+            while not self._status:
+                data = self._receive(CHUNK)
+                if not data:
+                    raise HTTPParseError("the connection was closed before the end of the head")
+                self.feed(data)
+        except BaseException:
+            self.release()
+            raise
+
+    def _receive(self, amount: int) -> bytes:
+        sock = self._sock
+        assert sock is not None
+        sock.settimeout(self._limit.left())
+        return bytes(sock.recv(amount))
+
+    def _on_headers_complete(self) -> int | bool | None:
+        code = self.get_code()
+        self._status = code if code >= 200 else 0  # an interim answer is none
+        return super()._on_headers_complete()
+
+    def _on_message_begin(self) -> None:
+        if self._is_over():
+            # Nobody asked for more. It must not be taken for the answer of whoever uses the connection next.
+            self._trailing_data_dropped = True
+            raise HTTPParseError("bytes behind the answer")
+        super()._on_message_begin()
+
+    def _on_message_complete(self) -> None:
+        self.message_complete = True
+
+    def _is_over(self) -> bool:
+        return self.message_complete and bool(self._status)
 
 
 class GeventAdapter(BaseAdapter):
@@ -117,6 +177,7 @@ class GeventAdapter(BaseAdapter):
             connection_timeout=settings.connect_timeout_s,
             network_timeout=settings.read_timeout_s,
         )
+        self._total_s = settings.total_timeout_s
         self._host = parts.netloc.rpartition("@")[2].encode("ascii", "replace")
         self._heads: dict[tuple[str, str], bytes] = {}
 
@@ -132,9 +193,9 @@ class GeventAdapter(BaseAdapter):
             raise requests.ConnectTimeout("connect timed out", request=request) from error
         except (OSError, ssl.SSLError) as error:
             raise requests.ConnectionError(f"NewConnectionError: {error}", request=request) from error
-        timeout = kwargs.get("timeout")
+        limit = Limit(kwargs["timeout"][1], self._total_s)
         try:
-            sock.settimeout(timeout[1] if isinstance(timeout, tuple) else timeout)
+            sock.settimeout(limit.left())
             if len(body) < CHUNK:
                 sock.sendall(head + body)  # one packet where it fits
             else:
@@ -147,12 +208,12 @@ class GeventAdapter(BaseAdapter):
             self._pool.release_socket(sock)
             raise
         try:
-            answer = _Body(sock, self._pool, block_size=CHUNK, method=request.method or "GET")
+            answer = _Body(sock, self._pool, limit, request.method or "GET")
         except TimeoutError as error:
             raise requests.ReadTimeout("read timed out", request=request) from error
         except (OSError, HTTPParseError) as error:
             raise requests.ConnectionError("the connection broke before the answer", request=request) from error
-        return _response(request, answer)
+        return _response(request, answer, limit)
 
     def close(self) -> None:
         self._pool.close()
@@ -175,8 +236,9 @@ class GeventAdapter(BaseAdapter):
         return known + str(length).encode() + b"\r\n\r\n"
 
 
-def _response(request: requests.PreparedRequest, answer: _Body) -> requests.Response:
+def _response(request: requests.PreparedRequest, answer: _Body, limit: Limit) -> requests.Response:
     response = requests.Response()
+    response.limit = limit  # type: ignore[attr-defined]
     response.status_code = answer.status_code
     response.headers = CaseInsensitiveDict(_headers(answer))
     response.raw = answer

@@ -1,30 +1,35 @@
 """Bytes to an upstream and back, over one requests.Session for each upstream.
 
 A call is a prepared request whose URL and headers never change, so they are prepared once. Inside a gevent worker
-the session's adapter is a lighter one (gevent_adapter.py); elsewhere it is requests' own. What comes back is a Reply
-that gives bytes as they arrive, however the upstream frames them.
+the session's adapter is a lighter one (gevent_adapter.py); elsewhere it is requests' own (threaded_adapter.py). What
+comes back is a Reply that gives bytes as they arrive, however the upstream frames them.
 """
 
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError, ReadTimeoutError
 
 from convstore.config import UpstreamSettings
 from convstore.errors import UpstreamCut, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from convstore.upstream.limit import Limit
+from convstore.upstream.line import Line
+from convstore.upstream.threaded_adapter import ThreadedAdapter
 
 CHUNK = 65536
+# How long the end of a body may take, once the upstream's last word is in, in seconds.
+REST_S = 1.0
 
 
 class Reply:
     """The head of an upstream's answer, and its body as it comes."""
 
-    def __init__(self, response: requests.Response, deadline: float) -> None:
+    def __init__(self, response: requests.Response) -> None:
         self._response = response
-        self._deadline = deadline
+        self._limit: Limit = response.limit  # type: ignore[attr-defined]  # both adapters set it
+        self._is_read = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -40,16 +45,16 @@ class Reply:
         """The body as it arrives. Raises UpstreamCut or UpstreamTimeout when it ends before its end."""
         read = self._response.raw.read1
         while True:
-            if time.monotonic() > self._deadline:
-                self.close()
-                raise UpstreamTimeout("The model provider's answer took longer than the total time allowed.")
             try:
                 chunk = read(CHUNK, decode_content=True)
             except (ReadTimeoutError, TimeoutError) as error:
+                if self._limit.is_over:
+                    raise UpstreamTimeout("The model provider's answer took longer than the total time.") from error
                 raise UpstreamTimeout("The model provider's answer stalled.") from error
             except (IncompleteRead, ProtocolError, HTTPError, OSError) as error:
                 raise UpstreamCut from error
             if not chunk:
+                self._is_read = True
                 return
             yield chunk
 
@@ -59,7 +64,18 @@ class Reply:
 
     def close(self) -> None:
         """Give the connection back, or end it when the body was not read to its end."""
-        self._response.close()
+        if self._is_read:
+            self._response.raw.release_conn()
+        else:
+            self._response.close()
+
+    def finish(self) -> None:
+        """Close it after the upstream's last word: what is left of the body is nothing but its end, and soon here."""
+        self._limit.shorten(REST_S)
+        with suppress(UpstreamError):
+            for _ in self.chunks():
+                pass
+        self.close()
 
 
 class Transport:
@@ -74,27 +90,42 @@ class Transport:
         self._session.mount("https://", adapter)
         self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
-    def send(self, method: str, path: str, body: bytes | None = None, *, timeout_s: float | None = None) -> Reply:
-        """One attempt. Raises UpstreamUnreachable, UpstreamTimeout or UpstreamCut; never tries twice."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        timeout_s: float | None = None,
+        line: Line | None = None,
+    ) -> Reply:
+        """One attempt. Raises UpstreamUnreachable, UpstreamTimeout or UpstreamCut; never tries twice.
+
+        line: what the call can be ended by; then it raises UpstreamHungUp.
+        """
         request = self._request(method, path)
         if body is not None:
             request.body = body
             request.headers["Content-Length"] = str(len(body))
         read_s = timeout_s or self._settings.read_timeout_s
-        deadline = time.monotonic() + self._settings.total_timeout_s
+        if line is not None:
+            line.check()
         try:
-            response = self._session.send(
-                request, stream=True, allow_redirects=False, timeout=(self._settings.connect_timeout_s, read_s)
-            )
+            with line.in_use() if line else nullcontext():
+                response = self._session.send(
+                    request, stream=True, allow_redirects=False, timeout=(self._settings.connect_timeout_s, read_s)
+                )
         except requests.ConnectTimeout as error:
             raise UpstreamUnreachable("The model provider could not be reached in time.") from error
         except requests.Timeout as error:
             raise UpstreamTimeout from error
         except requests.ConnectionError as error:
+            if line is not None:
+                line.check()
             raise _connection_error(error) from error
         except requests.RequestException as error:
             raise UpstreamUnreachable from error
-        return Reply(response, deadline)
+        return Reply(response)
 
     def close(self) -> None:
         self._session.close()
@@ -133,7 +164,7 @@ def _adapter(settings: UpstreamSettings, pool: int) -> Any:
         from convstore.upstream.gevent_adapter import GeventAdapter
 
         return GeventAdapter(settings, pool)
-    return HTTPAdapter(pool_connections=4, pool_maxsize=min(pool, 64), max_retries=0)
+    return ThreadedAdapter(settings, pool)
 
 
 def _is_gevent() -> bool:

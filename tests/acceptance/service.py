@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -73,8 +73,13 @@ class Service:
 
     @property
     def workers(self) -> list[int]:
-        """The process ids of the workers, oldest first."""
-        return sorted(child.pid for child in psutil.Process(self.pid).children())
+        """The process ids of the workers that answer requests, oldest first: forks of the master."""
+        return sorted(set(_children(self.pid)) - set(self.job_workers))
+
+    @property
+    def job_workers(self) -> list[int]:
+        """The process id of the worker that runs jobs, if the service has one."""
+        return sorted(pid for pid, command in _children(self.pid).items() if "--child-of" in command)
 
     @property
     def log_text(self) -> str:
@@ -195,8 +200,13 @@ class Shell:
     def environment(self) -> dict[str, str]:
         """What the commands are told of their surroundings."""
         inherited = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.match(name)}
-        # A test that failed leaves streams behind: nobody waits ten minutes for them.
-        ours = {"TMPDIR": str(self.directory), "CONVSTORE_PORT": "0", "CONVSTORE_GRACEFUL_S": "10"}
+        # A test that failed leaves streams behind: nobody waits ten minutes for them. Who needs a worker asks for one.
+        ours = {
+            "TMPDIR": str(self.directory),
+            "CONVSTORE_PORT": "0",
+            "CONVSTORE_GRACEFUL_S": "10",
+            "CONVSTORE_WORKER": "off",
+        }
         return {**inherited, **ours, **self.settings}
 
 
@@ -204,6 +214,15 @@ def all_at_once(commands: Iterable[Callable[[], Done]]) -> list[Done]:
     """What the commands did, in order. Two at a time: each costs a second of a core."""
     with ThreadPoolExecutor(2) as pool:
         return [each.result() for each in [pool.submit(command) for command in commands]]
+
+
+def _children(pid: int) -> dict[int, list[str]]:
+    """The command lines of a process's children that are no zombies."""
+    found = {}
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found[child.pid] = child.cmdline()
+    return found
 
 
 def _listening(pid: int) -> int:

@@ -320,6 +320,20 @@ class TestChat:
             assert given.output[0].type == "custom_tool_call"
             assert given.output[0].input == "ls -l"
 
+    def test_a_namespaces_tool_comes_back_as_one(self, client: OpenAI, chat: LocalUpstream) -> None:
+        call = chat_call("call_n", "math__add")
+        chat.will(chat_answer(None, call), chat_answer(None, call), chat_answer("3"))
+        tools = [ADD, {"type": "namespace", "name": "math", "description": "Sums.", "tools": [ADD]}]
+        for streamed in (False, True):
+            given = _whole(ask(client, "chat-1", "Add.", tools=tools, stream=streamed))
+            (item,) = given.output
+            assert (item.type, item.name, item.namespace) == ("function_call", "add", "math")
+        output = {"type": "function_call_output", "call_id": "call_n", "output": "3"}
+        ask(client, "chat-1", [output], tools=tools, previous_response_id=given.id)
+        asked = chat.questions[-1].body
+        assert [tool["function"]["name"] for tool in asked["tools"]] == ["add", "math__add"]
+        assert asked["messages"][1]["tool_calls"][0]["function"]["name"] == "math__add"
+
     def test_what_chat_cannot_say_is_refused_before_it_costs(self, client: OpenAI, chat: LocalUpstream) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             ask(client, "chat-1", "x", tools=[{"type": "web_search"}])

@@ -64,7 +64,7 @@ class TestHealth:
     def test_a_running_service_is_healthy_and_ready(self, service: Service) -> None:
         healthy, ready = service.send("GET", "/healthz"), service.send("GET", "/readyz")
         assert (healthy.status, healthy.json) == (200, {"status": "ok"})
-        assert (ready.status, ready.json) == (200, {"status": "ready"})
+        assert (ready.status, ready.json["status"], ready.json["workers"]) == (200, "ready", 0)
 
     def test_two_workers_serve_this_machine_and_no_other(self, service: Service) -> None:
         wait_until(lambda: len(service.workers) == 2)
@@ -78,6 +78,9 @@ class TestHealth:
         wait_until(lambda: len(set(stage.service.workers) - {first, second}) == 1)
         wait_until(lambda: stage.service.log_text.count('"worker_ready"') >= 3)
         assert ask(stage) == 200
+        # It counts for itself: what several wrote into one file would be too little.
+        (third,) = set(stage.service.workers) - {first, second}
+        assert list(stage.shell.directory.glob(f"convstore-metrics-*/counter_{third}.db"))
         # gunicorn says so, in the form of all the other lines.
         assert any("SIGKILL" in entry["event"] for entry in stage.service.log_entries())
 

@@ -8,7 +8,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from convstore import api
-from convstore.services import keys
+from convstore.services import jobs, keys
+from convstore.services.keys import Authenticator
 from convstore.services.principal import Right
 from tests.api.conftest import Stage
 from tests.conftest import Client
@@ -17,6 +18,20 @@ from tests.conftest import Client
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 WRITES = {("POST", "/v1/responses"), ("DELETE", "/v1/responses/<response_id>")} | {
     ("POST", f"/v1/responses/{path}") for path in ("<response_id>/cancel", "input_tokens")
+}
+CONVERSATION = "/v1/conversations/<conversation_id>"
+WRITES |= {("POST", path) for path in ("/v1/conversations", CONVERSATION, f"{CONVERSATION}/items")}
+WRITES |= {("DELETE", path) for path in (CONVERSATION, f"{CONVERSATION}/items/<path:item_id>")}
+WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")}
+
+# What stands for the variable parts of an address.
+Ids = dict[str, str]
+NOWHERE: Ids = {
+    "<response_id>": f"resp_{'0' * 32}",
+    "<conversation_id>": f"conv_{'0' * 32}",
+    "<path:item_id>": "msg_0",
+    "<job_id>": f"job_{'0' * 32}",
+    "<path:model>": "gpt-5.4",
 }
 
 
@@ -28,8 +43,11 @@ class Door:
     rule: str
     websocket: bool = False
 
-    def at(self, response_id: str = "resp_" + "0" * 32) -> str:
-        return self.rule.replace("<response_id>", response_id).replace("<path:model>", "gpt-5.4")
+    def at(self, ids: Ids) -> str:
+        path = self.rule
+        for name, given in ids.items():
+            path = path.replace(name, given)
+        return path
 
 
 def doors(app: Flask, below: str = "/v1") -> Iterator[Door]:
@@ -39,17 +57,34 @@ def doors(app: Flask, below: str = "/v1") -> Iterator[Door]:
                 yield Door(method, rule.rule, rule.websocket)
 
 
-def knock(stage: Stage, door: Door, key: str | None, response_id: str = "resp_" + "0" * 32) -> TestResponse:
+def owned(client: Client) -> Ids:
+    """A response, a conversation and an item in it, a job."""
+    items = [{"role": "user", "content": "x"}]
+    conversation = client.post("/v1/conversations", json={"items": items}).json["id"]
+    item = client.get(f"/v1/conversations/{conversation}/items").json["first_id"]
+    own = {"<response_id>": client.ask()["id"], "<conversation_id>": conversation, "<path:item_id>": item}
+    return {**NOWHERE, **own, "<job_id>": a_job(client)}
+
+
+def a_job(client: Client, kind: str = "nobody's", **arguments: object) -> str:
+    """A job of the client's project, which no worker takes."""
+    deps = client.app.extensions["convstore"].deps
+    principal = Authenticator(deps).principal(client.key)
+    with deps.database.writing(principal.project_id) as scope:
+        return jobs.enqueue(deps, scope, kind, subject="resp_1", arguments=arguments)
+
+
+def knock(stage: Stage, door: Door, key: str | None, ids: Ids = NOWHERE) -> TestResponse:
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     if door.websocket:
         headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
-    body = {"model": "gpt-5.4", "input": "x"} if door.method == "POST" else None
-    return stage.app.test_client().open(door.at(response_id), method=door.method, headers=headers, json=body)
+    body = {"model": "gpt-5.4", "input": "x", "items": [], "metadata": {}} if door.method == "POST" else None
+    return stage.app.test_client().open(door.at(ids), method=door.method, headers=headers, json=body)
 
 
 class TestEveryRoute:
     def test_there_are_some(self, stage: Stage) -> None:
-        assert len(list(doors(stage.app))) >= 9
+        assert len(list(doors(stage.app))) >= 21
         assert {(door.method, door.rule) for door in doors(stage.app)} >= WRITES
 
     def test_the_list_in_the_code_is_the_map_of_urls(self, stage: Stage) -> None:
@@ -58,12 +93,12 @@ class TestEveryRoute:
         for line in (api.__doc__ or "").splitlines():
             method, _, rest = line.strip().partition(" ")
             if method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
-                written.add(
-                    (
-                        method,
-                        rest.split()[0].replace("{id}", "<response_id>").replace("{model}", "<path:model>"),
-                    )
-                )
+                path = rest.split()[0]
+                nouns = {"/v1/conversations": "<conversation_id>", "/v1/jobs": "<job_id>"}
+                own = next((id_ for noun, id_ in nouns.items() if path.startswith(noun)), "<response_id>")
+                for name, variable in (("{id}", own), ("{item}", "<path:item_id>"), ("{model}", "<path:model>")):
+                    path = path.replace(name, variable)
+                written.add((method, path))
         real = {(door.method, door.rule) for door in doors(stage.app, "/")}
         real = {(method, "/docs" if rule.startswith("/docs") else rule) for method, rule in real}
         assert written == real
@@ -83,16 +118,20 @@ class TestEveryRoute:
         assert stage.app.test_client().get("/docs/").status_code == 200
 
     def test_another_projects_key_finds_nothing(self, stage: Stage) -> None:
-        own = stage.alice.ask()["id"]
+        own = owned(stage.alice)
         for door in doors(stage.app):
-            if "<response_id>" in door.rule:
-                answered = knock(stage, door, stage.carol.key, own)
-                assert answered.status_code == 404, door
-                assert answered.json["error"]["message"] == f"Response with id '{own}' not found."
-        assert stage.bob.get(f"/v1/responses/{own}").status_code == 200
+            for what in ("response", "conversation", "job"):
+                if f"<{what}_id>" in door.rule:
+                    answered = knock(stage, door, stage.carol.key, own)
+                    assert answered.status_code == 404, door
+                    named = f"{what.capitalize()} with id '{own[f'<{what}_id>']}' not found."
+                    assert answered.json["error"]["message"] == named
+        assert stage.bob.get(f"/v1/responses/{own['<response_id>']}").status_code == 200
+        assert stage.bob.get(f"/v1/conversations/{own['<conversation_id>']}").status_code == 200
+        assert stage.bob.get(f"/v1/jobs/{own['<job_id>']}").json["status"] == "queued"
 
     def test_a_key_to_read_does_not_write(self, stage: Stage) -> None:
-        own = stage.alice.ask()["id"]
+        own = owned(stage.alice)
         asked = len(stage.upstream.questions)
         reader = stage.key(Right.READ)
         for door in doors(stage.app):
@@ -104,10 +143,10 @@ class TestEveryRoute:
             else:
                 assert answered.status_code == (426 if door.websocket else 200), door
         assert len(stage.upstream.questions) == asked
-        assert stage.alice.get(f"/v1/responses/{own}").status_code == 200
+        assert stage.alice.get(f"/v1/responses/{own['<response_id>']}").status_code == 200
 
     def test_nor_does_a_key_to_write_read(self, stage: Stage) -> None:
-        own = stage.alice.ask()["id"]
+        own = owned(stage.alice)
         writer = stage.key(Right.WRITE)
         for door in doors(stage.app):
             if (door.method, door.rule) not in WRITES:

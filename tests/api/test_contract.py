@@ -265,6 +265,53 @@ class TestLists:
         openai.check("Model", stage.alice.get(f"/v1/models/{listed['data'][0]['id']}").json)
 
 
+class TestConversations:
+    def test_one_itself(self, stage: Stage) -> None:
+        made = stage.alice.post("/v1/conversations", json={"metadata": {"a": "b"}}).json
+        openai.check("ConversationResource", made)
+        path = f"/v1/conversations/{made['id']}"
+        openai.check("ConversationResource", stage.alice.get(path).json)
+        openai.check("ConversationResource", stage.alice.post(path, json={"metadata": None}).json)
+        openai.check("ConversationItemList", stage.alice.get(f"{path}/items").json)
+        openai.check("DeletedConversationResource", stage.alice.delete(path).json)
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {"role": "user", "content": "Hello?"},
+            {"role": "assistant", "content": "I said."},
+            {"role": "developer", "content": [{"type": "input_text", "text": "x"}]},
+            {"role": "user", "content": [{"type": "input_image", "image_url": "https://x/y.png", "detail": "auto"}]},
+            {"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]},
+            message("Hi", "msg_mine"),
+            refusal(),
+            function_call(),
+            {"type": "function_call_output", "call_id": "call_1", "output": "7"},
+            {"type": "custom_tool_call_output", "call_id": "call_1", "output": "7"},
+            CUSTOM,
+            SEARCH,
+            COMPACTION,
+            MCP,
+            raw_reasoning(),
+        ],
+        ids=lambda item: str(item.get("type", item.get("role"))),
+    )
+    def test_items_added_by_hand(self, stage: Stage, item: Item) -> None:
+        path = f"/v1/conversations/{stage.alice.post('/v1/conversations').json['id']}"
+        added = stage.alice.post(f"{path}/items", json={"items": [item]}).json
+        openai.check("ConversationItemList", added)
+        openai.check("ConversationItemList", stage.alice.get(f"{path}/items").json)
+        openai.check("ConversationItem", stage.alice.get(f"{path}/items/{added['first_id']}").json)
+        openai.check("ConversationResource", stage.alice.delete(f"{path}/items/{added['first_id']}").json)
+
+    @pytest.mark.parametrize("name", OUTPUTS)
+    def test_items_of_an_answer(self, stage: Stage, name: str) -> None:
+        own = stage.alice.post("/v1/conversations").json["id"]
+        stage.upstream.will(answer(*OUTPUTS[name]))
+        openai.check("Response", stage.alice.ask(conversation=own))
+        openai.check("ConversationItemList", stage.alice.get(f"/v1/conversations/{own}/items").json)
+
+
 class TestEvents:
     @pytest.mark.parametrize("name", OUTPUTS)
     def test_a_stream_and_its_replay(self, stage: Stage, name: str) -> None:

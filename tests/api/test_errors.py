@@ -196,17 +196,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str | None, str | None, str]] = {
         "'input_audio', "
         "'output_text', 'refusal', 'text', 'summary_text', 'reasoning_text' and 'computer_screenshot'.",
     ),
-    "background": (
-        {"background": True},
-        "unsupported_parameter",
+    "background without a store": (
+        {"background": True, "store": False},
+        "invalid_value",
         "background",
-        "Unsupported parameter: 'background' is not available on this server.",
+        "Invalid value: 'background' can only be used when 'store' is true.",
     ),
-    "conversation": (
-        {"conversation": {"id": "conv_1"}},
+    "background with a secret": (
+        {"background": True, "tools": [{"type": "mcp", "server_label": "s", "authorization": "s3cret"}]},
         "unsupported_parameter",
-        "conversation",
-        "Unsupported parameter: 'conversation' is not available on this server.",
+        "tools[0].authorization",
+        "Unsupported parameter: 'tools[0].authorization' cannot be used with 'background'. Secrets of MCP servers are "
+        "not stored, and a background request is sent from what is stored of it.",
+    ),
+    "item type of ours": (
+        {"input": [{"type": "convstore.removal", "call_id": "0.0"}]},
+        "invalid_value",
+        "input[0].type",
+        "Invalid 'input[0].type': types that begin with 'convstore.' are taken.",
     ),
 }
 

@@ -1,7 +1,11 @@
 """`/v1/responses`, through the door."""
 
 import pytest
+from sqlalchemy import select
 
+from convstore.services import projects
+from convstore.services.deps import Deps
+from convstore.storage import tables
 from tests.conftest import Client
 from tests.local_upstream import LocalUpstream, answer, function_call, message, response, whole
 
@@ -74,6 +78,28 @@ class TestCreate:
             assert answered.status_code == 404
             assert answered.json["error"]["message"] == f"Response with id '{given['id']}' not found."
         assert carol.create(after=given["id"]).json["error"]["code"] == "previous_response_not_found"
+
+
+class TestDiscard:
+    def test_a_project_that_discards_answers_in_full_and_keeps_nothing(
+        self, alice: Client, carol: Client, deps: Deps, upstream: LocalUpstream
+    ) -> None:
+        projects.change(deps, "acme", unstored="discard")
+        upstream.will(*(answer("A zebra.") for _ in range(4)))
+        key = {"Idempotency-Key": "key-1"}
+        given = alice.ask("Which zebra?", store=False, headers=key)
+        assert given["output"][0]["content"][0]["text"] == "A zebra."
+        assert alice.stream("Which zebra?", store=False)[-1]["response"]["output"] != []
+        assert alice.ask("Which zebra?", store=False, headers=key)["id"] != given["id"]
+        path = f"/v1/responses/{given['id']}"
+        for refused in (alice.get(path), alice.get(f"{path}/input_items"), alice.delete(path)):
+            assert refused.status_code == 404
+        assert alice.create(after=given["id"]).json["error"]["code"] == "previous_response_not_found"
+        with deps.database.connection() as connection:
+            found = connection.execute(select(tables.items.c.body)).scalars()
+            assert not any(b"zebra" in (body or b"") for body in found)
+        kept = carol.ask("Which zebra?", store=False, headers=key)
+        assert carol.ask("Which zebra?", store=False, headers=key) == kept
 
 
 class TestInputItems:

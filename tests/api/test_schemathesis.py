@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 from schemathesis import GenerationMode, checks
 
 from tests.api.conftest import Stage
-from tests.api.test_auth import doors
+from tests.api.test_auth import doors, owned
 
 EXAMPLES = int(os.environ.get("CONVSTORE_FUZZ_EXAMPLES", "12"))
 
@@ -45,8 +45,20 @@ OPERATIONS = [
     ("POST", "/v1/responses/{response_id}/cancel"),
     ("GET", "/v1/responses/{response_id}/input_items"),
     ("POST", "/v1/responses/input_tokens"),
+    ("POST", "/v1/conversations"),
+    ("GET", "/v1/conversations/{conversation_id}"),
+    ("POST", "/v1/conversations/{conversation_id}"),
+    ("DELETE", "/v1/conversations/{conversation_id}"),
+    ("POST", "/v1/conversations/{conversation_id}/items"),
+    ("GET", "/v1/conversations/{conversation_id}/items"),
+    ("GET", "/v1/conversations/{conversation_id}/items/{item_id}"),
+    ("DELETE", "/v1/conversations/{conversation_id}/items/{item_id}"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model}"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/{job_id}"),
+    ("POST", "/v1/jobs/{job_id}/cancel"),
+    ("POST", "/v1/jobs/{job_id}/retry"),
 ]
 
 
@@ -94,13 +106,13 @@ class TestRequests:
         self, stage: Stage, described: Any, method: str, path: str, mode: GenerationMode
     ) -> None:
         """Requests as described, and requests that are wrong in some one way."""
-        own = stage.alice.ask()["id"]
+        own = {name.strip("<>").removeprefix("path:"): value for name, value in owned(stage.alice).items()}
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=described[path][method].as_strategy(generation_mode=mode))
         def hold(case: schemathesis.Case) -> None:
-            if "response_id" in case.path_parameters and mode is GenerationMode.POSITIVE:
-                case.path_parameters["response_id"] = own
+            if mode is GenerationMode.POSITIVE:
+                case.path_parameters |= {name: own[name] for name in case.path_parameters if name in own}
             headers = {"Authorization": f"Bearer {stage.alice.key}"}
             case.call_and_validate(headers=headers, checks=CHECKS)
 

@@ -36,8 +36,9 @@ def _relaxed(document: dict[str, Any]) -> dict[str, Any]:
     required = schemas["ResponseFunctionCallArgumentsDoneEvent"]["required"]
     required.remove("name")
     # An empty page has no first and no last item; both SDKs accept null (docs/api.md, pagination).
-    for name in ("first_id", "last_id"):
-        schemas["ResponseItemList"]["properties"][name]["type"] = ["string", "null"]
+    for listed in ("ResponseItemList", "ConversationItemList"):
+        for name in ("first_id", "last_id"):
+            schemas[listed]["properties"][name]["type"] = ["string", "null"]
     return document
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from convstore.domain import context
 from convstore.domain.context import ContextItem
-from convstore.domain.items import Item
+from convstore.domain.items import REMOVAL, Item
 from convstore.errors import CallWithoutOutput, DuplicateItem, OutputWithoutCall
 from tests.domain.strategies import thorough
 
@@ -54,6 +54,26 @@ def asked(words: str) -> list[Item]:
 
 def words(bodies: Sequence[bytes]) -> str:
     return " ".join(json.loads(body)["word"] for body in bodies)
+
+
+def removal(depth: int, place: str, *, output: bool = False) -> ContextItem:
+    """What the item at *place* leaves behind when it is taken out."""
+    return ContextItem(depth, output, REMOVAL, None, place, None, b"{}")
+
+
+class TestRemaining:
+    def test_without_removals_it_is_all_of_it(self) -> None:
+        history = thread("u u > m", "u > m")
+        assert context.remaining(history) is history
+
+    def test_what_was_taken_out_is_not_there_and_nor_is_the_removal(self) -> None:
+        history = [*thread("u c1 > m r", "o1 > k"), removal(2, "0.1"), removal(3, "0.3"), removal(4, "1.0")]
+        assert words([item.body for item in context.remaining(history)]) == "u m k"
+
+    def test_an_upstream_takes_nothing_out(self) -> None:
+        history = [*thread("u > m"), removal(0, "0.0", output=True)]
+        assert context.remaining(history) == history
+        assert context.remaining([*history, removal(1, "0.1")]) == [history[0], history[2]]
 
 
 class TestCheck:
@@ -112,6 +132,34 @@ class TestCheck:
         with pytest.raises(OutputWithoutCall) as refused:
             context.check(thread(*history), asked(request_))
         assert refused.value.message.startswith("No tool call found for function call output with call_id ")
+
+    @pytest.mark.parametrize(
+        ("history", "request_"),
+        [
+            (["u c1", "u > m", "o1"], "u"),
+            (["c1"], "o1"),
+            (["u > c1", "o1 > m", "u"], "o1"),
+            ([], "c1 o1"),
+            (["u > m"], ""),
+        ],
+    )
+    def test_a_history_changed_by_hand_is_checked_as_a_whole(self, history: list[str], request_: str) -> None:
+        context.check(thread(*history), asked(request_), whole=True)
+
+    @pytest.mark.parametrize(
+        ("history", "request_", "error"),
+        [
+            (["u c1", "u > m"], "u", CallWithoutOutput),
+            (["c1"], "", CallWithoutOutput),
+            (["u > c1", "u > m"], "u", CallWithoutOutput),
+            (["u", "o1 > m"], "u", OutputWithoutCall),
+            (["C1 C2", "O1"], "u", CallWithoutOutput),
+        ],
+    )
+    def test_whatever_it_lacks_is_found(self, history: list[str], request_: str, error: type[Exception]) -> None:
+        context.check(thread(*history), asked(request_))
+        with pytest.raises(error):
+            context.check(thread(*history), asked(request_), whole=True)
 
     def test_the_first_open_call_is_named(self) -> None:
         with pytest.raises(CallWithoutOutput, match=r"call 3\."):

@@ -66,7 +66,7 @@ class TestOfResponse:
             ("completed", "response.completed"),
             ("incomplete", "response.incomplete"),
             ("failed", "response.failed"),
-            ("cancelled", "response.failed"),
+            ("cancelled", "response.incomplete"),
         ],
     )
     def test_the_last_event_says_how_it_ended(self, status: str, last: str) -> None:

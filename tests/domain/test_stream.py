@@ -410,6 +410,13 @@ class TestTakeUnsaved:
             {name: value for name, value in item.items() if name != "id"} for item in recovered.output
         ]
 
+    def test_nothing_is_gathered_that_nobody_takes(self) -> None:
+        passing = opened()
+        passing.is_followed = False
+        relayed(stream_of(response(message("Hi")))[:-1], passing)
+        assert passing.take_unsaved() == []
+        assert [json.loads(item.body)["content"][0]["text"] for item in passing.partial()] == ["Hi"]
+
 
 class TestFinish:
     @pytest.mark.parametrize(
@@ -418,7 +425,7 @@ class TestFinish:
             ("completed", "response.completed"),
             ("incomplete", "response.incomplete"),
             ("failed", "response.failed"),
-            ("cancelled", "response.failed"),
+            ("cancelled", "response.incomplete"),
         ],
     )
     def test_the_last_event_holds_our_response(self, status: str, kind: str) -> None:

@@ -99,11 +99,11 @@ def journal_events(database: Database, exchange_id: str) -> list[int]:
     return [json.loads(line[6:])["sequence_number"] for line in b"".join(parts).split(b"\n") if line[:6] == b"data: "]
 
 
-def waiting(database: Database) -> int:
-    """How many connections to this database wait for a lock (PostgreSQL)."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+def waiting(database: Database, kind: str = "Lock") -> int:
+    """How many connections to this database wait: for a lock, or for a time to pass (PostgreSQL)."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     with database.connection() as connection:
-        return int(connection.exec_driver_sql(query).scalar_one())
+        return int(connection.exec_driver_sql(f"{query} AND wait_event_type = '{kind}'").scalar_one())
 
 
 def processes(database: Database) -> int:

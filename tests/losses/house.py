@@ -1,7 +1,6 @@
 """The service with everything around it: its store, its provider, and a client. In this process, or as processes."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ class House:
     database: Database
     deps: Deps | None = None
     service: Service | None = None
-    _hearts: list[threading.Event] = field(default_factory=list)
+    _hearts: list[Callable[[], None]] = field(default_factory=list)
 
     def start_beating(self) -> None:
         """Let a service in this process do what others do every ten seconds."""
@@ -42,7 +41,7 @@ class House:
 
     def stop_beating(self) -> None:
         while self._hearts:
-            self._hearts.pop().set()
+            self._hearts.pop()()
 
     def log(self) -> list[dict[str, Any]]:
         """What the service has said; nothing when it is in this process."""
@@ -59,10 +58,12 @@ def in_process(url: str, nowhere: DeadEnds, now: Clock = utc_now, **settings: An
         )
         deps = bootstrap.deps(chosen, now)
         recovery.enter(deps)
+        client = Client(create_app(chosen, deps), keys.create(deps, "acme", name="alice")[1])
+        made = House(client, upstream, database, deps=deps)
         try:
-            client = Client(create_app(chosen, deps), keys.create(deps, "acme", name="alice")[1])
-            yield House(client, upstream, database, deps=deps)
+            yield made
         finally:
+            made.stop_beating()
             deps.upstreams.close()
             deps.database.close()
 

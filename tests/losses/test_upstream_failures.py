@@ -131,7 +131,6 @@ class TestTime:
         assert (answered.status_code, error_body(answered)["code"]) == (504, "upstream_timeout")
         assert latest(database).status == "failed"
 
-    @pytest.mark.xfail(reason="a head that trickles is waited for longer than the total time")
     def test_a_head_that_trickles_is_given_up_after_the_total_time(
         self, alice: Client, upstream: LocalUpstream, database: Database
     ) -> None:
@@ -709,7 +708,6 @@ class TestBreaker:
 
 
 class TestConnections:
-    @pytest.mark.xfail(reason="outside gevent workers the connection of an answer is not used again")
     def test_one_is_used_again(self, alice: Client, upstream: LocalUpstream) -> None:
         alice.ask()
         accepted = upstream.accepted

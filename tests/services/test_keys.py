@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from convstore.domain.project import ProjectSettings
 from convstore.errors import InvalidRequest, NotFound, StorageUnavailable, Unauthenticated
-from convstore.services import keys
+from convstore.services import keys, projects
 from convstore.services.deps import Deps
 from convstore.services.keys import Authenticator
 from convstore.services.principal import Right
@@ -66,7 +67,10 @@ class TestCreate:
         assert len(text) > 40
         assert text not in repr(keys.listed(deps, project))
         with deps.database.connection() as connection:
-            assert everywhere.key_by_digest(connection, hashlib.sha256(text.encode()).digest()) == key
+            assert everywhere.key_by_digest(connection, hashlib.sha256(text.encode()).digest()) == (
+                key,
+                ProjectSettings(),
+            )
 
     def test_two_keys_of_a_project_are_of_one_project(self, deps: Deps, project: str) -> None:
         alice, bob = keys.create(deps, project), keys.create(deps, project)
@@ -151,6 +155,21 @@ class TestPrincipal:
                 authenticator.principal("sk-unknown")
             assert statements() == before + 1
 
+    def test_it_carries_what_its_project_has_chosen(self, deps: Deps, project: str, ticks: list[float]) -> None:
+        authenticator = Authenticator(replace(deps, key_cache_s=5.0))
+        other = f"globex {os.urandom(4).hex()}"
+        (_, text), (_, theirs) = keys.create(deps, project), keys.create(deps, other)
+        for key in (text, theirs):
+            assert authenticator.principal(key).settings == ProjectSettings("keep")
+        projects.change(deps, project, unstored="discard")
+        ticks[0] += 4.9
+        assert authenticator.principal(text).settings.unstored == "keep"
+        ticks[0] += 0.2
+        before = statements()
+        assert authenticator.principal(text).settings.unstored == "discard"
+        assert statements() == before + 1
+        assert authenticator.principal(theirs).settings.unstored == "keep"
+
     def test_an_expired_key_is_refused_to_the_moment(
         self, deps: Deps, project: str, clock: FixedClock, ticks: list[float]
     ) -> None:
@@ -224,6 +243,18 @@ class TestOpenAccess:
         assert len(found) == 6
         assert len(set(found)) == 1
         assert Authenticator(open_deps).principal(None) == found[0]
+
+    def test_what_it_chooses_is_followed_too(self, open_deps: Deps, ticks: list[float]) -> None:
+        authenticator = Authenticator(replace(open_deps, key_cache_s=5.0))
+        local = authenticator.principal(None)
+        projects.change(open_deps, local.project, unstored="discard")
+        before = statements()
+        assert authenticator.principal(None) == local
+        assert statements() == before
+        ticks[0] += 5.1
+        assert authenticator.principal(None) == replace(local, settings=ProjectSettings("discard"))
+        assert statements() == before + 1
+        projects.change(open_deps, local.project, unstored="keep")
 
 
 class TestStore:

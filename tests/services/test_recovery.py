@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from convstore import ids
-from convstore.domain import sse
+from convstore.domain import items, sse
+from convstore.domain.items import Item
 from convstore.errors import StorageUnavailable
 from convstore.services import recovery, responses
 from convstore.services.deps import Deps
@@ -52,7 +54,7 @@ class Worker:
             process = Process(self.id, host or recovery._machine(), pid or os.getpid(), now, now)
             everywhere.enter(connection, process)
 
-    def begins(self, *inputs: str, after: str | None = None) -> str:
+    def begins(self, *inputs: str | Item, after: str | None = None) -> str:
         """An exchange that is in progress under this process."""
         place = self.keeper.begun(*(inputs or ("u",)), after=after)
         self._owns(place.id)
@@ -132,6 +134,18 @@ class TestSweep:
         left = Worker(deps, acme, pid=dead_pid).begins("2?", after=first["id"])
         recovery.sweep(deps)
         assert acme.ask("3?", after=left)["previous_response_id"] == left
+
+    def test_so_does_one_that_is_sent_whole(self, deps: Deps, acme: Asker, dead_pid: int) -> None:
+        first = acme.ask("1?")
+        dead = Worker(deps, acme, pid=dead_pid)
+        asked = items.of_object({"role": "user", "content": "2?"})
+        left = dead.begins(asked, after=first["id"])
+        dead.saved(left, b"".join(stream_of(response(message("Half")))[2:5]))
+        recovery.sweep(deps)
+        given = json.loads(responses.get(deps, acme.principal, left))
+        history = [{"role": "user", "content": "1?"}, *first["output"], {"role": "user", "content": "2?"}]
+        went_on = acme.ask([*history, *given["output"], {"role": "user", "content": "3?"}])
+        assert acme.stored(went_on["id"]).parent_id == left
 
     def test_the_living_are_left_alone(self, deps: Deps, acme: Asker) -> None:
         alive = Worker(deps, acme)
@@ -252,7 +266,29 @@ class TestBeat:
         try:
             assert wait_until(lambda: deps.process in known(deps))
         finally:
-            stop.set()
+            stop()
+
+    def test_a_beat_in_progress_does_not_enter_one_that_leaves(
+        self, deps: Deps, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beginning, going_on = threading.Event(), threading.Event()
+
+        beating: list[threading.Thread] = []
+
+        def beat(*_: object) -> bool:
+            beating.append(threading.current_thread())
+            beginning.set()
+            return not going_on.wait(5)
+
+        monkeypatch.setattr(everywhere, "beat", beat)
+        stop = recovery.start_beating(deps, 0.01)
+        assert beginning.wait(5)
+        # It finds no entry, and is on its way to writing one.
+        threading.Timer(0.1, going_on.set).start()
+        stop()
+        recovery.leave(deps)
+        beating[0].join(5)
+        assert deps.process not in known(deps)
 
 
 class TestNobody:

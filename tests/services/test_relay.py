@@ -269,6 +269,32 @@ class TestReferences:
                 acme.ask(repeated, after=first["id"])
         acme.ask(again)  # of no thread: the client keeps the history itself
 
+    def test_nor_may_it_be_referred_to(self, acme: Asker, upstream: LocalUpstream) -> None:
+        first = acme.ask([{"id": "msg_own", "role": "user", "content": "1?"}])
+        second = acme.ask("2?", after=first["id"])
+        other = acme.ask("other", after=first["id"])
+        asked = len(upstream.questions)
+        there = ["msg_own", first["output"][0]["id"], ids.item("message", second["id"], 0), second["output"][0]["id"]]
+        for item_id in there:
+            with pytest.raises(DuplicateItem, match=item_id):
+                acme.ask([{"type": "item_reference", "id": item_id}], after=second["id"])
+        assert len(upstream.questions) == asked
+        elsewhere = {"type": "item_reference", "id": other["output"][0]["id"]}
+        third = acme.ask([elsewhere], after=second["id"])
+        with pytest.raises(DuplicateItem):
+            acme.ask([elsewhere], after=third["id"])
+
+    def test_many_items_of_ours_are_looked_for_in_one_statement(self, acme: Asker) -> None:
+        told = [acme.ask(f"{number}?")["output"][0] for number in range(8)]
+        tip = acme.ask()["id"]
+
+        def statements(items: list[Any]) -> int:
+            before = metrics.SQL_STATEMENTS._value.get()
+            acme.ask(items, after=tip)
+            return int(metrics.SQL_STATEMENTS._value.get() - before)
+
+        assert statements(told[:1]) == statements(told[1:]) == statements([*told, {"role": "user", "content": "?"}])
+
 
 class TestTruncation:
     @pytest.fixture

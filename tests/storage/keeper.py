@@ -238,8 +238,8 @@ class Plans:
         return list(_walks(plan["Plan"], self._big))
 
 
-# SQLite calls a table by its short name in the statement. `path` is the CTE of a thread's lanes.
-_WALK = re.compile(r"SCAN (?!path|CONSTANT)|SEARCH .*\(project_id=\?\)( LEFT-JOIN)?$")
+# SQLite calls a table by its short name in the statement. `path` and `wanted` are CTEs of a few rows.
+_WALK = re.compile(r"SCAN (?!path|wanted|(?:\d+ )?CONSTANT)|SEARCH .*\(project_id=\?\)( LEFT-JOIN)?$")
 
 
 def _walks(node: dict[str, Any], big: Sequence[str]) -> Iterator[str]:

@@ -61,6 +61,16 @@ class TestTransaction:
         assert refused.value.__cause__ is not None
         add_project(database)
 
+    @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+    def test_so_is_a_connection_that_breaks_in_the_middle(self, database: Database, impatient: Database) -> None:
+        with pytest.raises(StorageUnavailable), database.transaction() as connection:
+            backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            with impatient.connection() as other:
+                other.exec_driver_sql(f"SELECT pg_terminate_backend({backend})")
+            connection.exec_driver_sql("DELETE FROM payloads")
+        with database.transaction() as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+
     def test_threads_take_turns(self, database: Database) -> None:
         before = count(database, "projects")
         threads = [threading.Thread(target=add_project, args=(database,)) for _ in range(8)]

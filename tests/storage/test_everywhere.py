@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from convstore import ids
+from convstore.domain.project import ProjectSettings
 from convstore.storage import everywhere
 from convstore.storage.database import Database
 from convstore.storage.everywhere import Key, Process
@@ -57,6 +58,36 @@ class TestProjectId:
             assert everywhere.project_id(connection, names[0], clock()) != failed
 
 
+class TestProjects:
+    def test_they_are_listed_oldest_first(self, database: Database, names: tuple[str, str], clock: FixedClock) -> None:
+        with database.transaction() as connection:
+            own = [everywhere.project_id(connection, name, clock()) for name in names]
+            found = [each for each in everywhere.projects(connection) if each.id in own]
+        assert [(each.id, each.name, each.settings) for each in found] == [
+            (made, name, ProjectSettings()) for made, name in zip(own, names, strict=True)
+        ]
+        assert found[0].created_at < found[1].created_at
+
+    def test_the_settings_of_one_are_its_own(
+        self, database: Database, names: tuple[str, str], clock: FixedClock
+    ) -> None:
+        chosen = ProjectSettings("discard", {"of_a_later_version": [1]})
+        digest = os.urandom(32)
+        key = key_of(database, names[0], clock, digest)
+        with database.transaction() as connection:
+            everywhere.project_id(connection, names[1], clock())
+            locked = everywhere.project(connection, names[0], for_update=True)
+            assert locked is not None
+            everywhere.set_project(connection, locked.id, chosen)
+        with database.connection() as connection:
+            acme, globex = (everywhere.project(connection, name) for name in names)
+            assert acme == replace(locked, settings=chosen)
+            assert globex is not None
+            assert globex.settings == ProjectSettings()
+            assert everywhere.project(connection, "nobody") is None
+            assert everywhere.key_by_digest(connection, digest) == (key, chosen)
+
+
 class TestKeys:
     def test_a_key_is_found_by_its_digest_alone(
         self, database: Database, names: tuple[str, str], clock: FixedClock
@@ -66,7 +97,7 @@ class TestKeys:
         key = key_of(database, names[0], clock, digest, expires_at=expires)
         key_of(database, names[1], clock, os.urandom(32))
         with database.connection() as connection:
-            assert everywhere.key_by_digest(connection, digest) == key
+            assert everywhere.key_by_digest(connection, digest) == (key, ProjectSettings())
             assert everywhere.key_by_digest(connection, os.urandom(32)) is None
 
     def test_they_are_listed_oldest_first_of_one_project_or_all(
@@ -90,7 +121,7 @@ class TestKeys:
             assert not everywhere.revoke_key(connection, ids.new(ids.KEY), clock())
             assert not everywhere.revoke_key(connection, "key_x", clock())
         with database.connection() as connection:
-            assert everywhere.key_by_digest(connection, digest) == replace(key, revoked_at=at)
+            assert everywhere.key_by_digest(connection, digest) == (replace(key, revoked_at=at), ProjectSettings())
 
     def test_its_last_use_is_noted(self, database: Database, names: tuple[str, str], clock: FixedClock) -> None:
         digest = os.urandom(32)
@@ -99,7 +130,7 @@ class TestKeys:
         with database.transaction() as connection:
             everywhere.touch_key(connection, key.id, at)
         with database.connection() as connection:
-            assert everywhere.key_by_digest(connection, digest) == replace(key, last_used_at=at)
+            assert everywhere.key_by_digest(connection, digest) == (replace(key, last_used_at=at), ProjectSettings())
 
     def test_a_look_up_is_one_statement_by_an_index(
         self, database: Database, names: tuple[str, str], clock: FixedClock

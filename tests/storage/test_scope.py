@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convstore import ids
-from convstore.storage import direct, exchanges, idempotency, turns
+from convstore.storage import direct, exchanges, histories, idempotency, turns
 from convstore.storage.scope import Scope
 from convstore.storage.turns import IdempotencyKey
 from tests.conftest import FixedClock
@@ -22,11 +22,14 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
         or exchanges.find_item(scope, ids.item("message", own, 1))
         or exchanges.find_item(scope, "msg_theirs")
     ),
+    "exchanges.status": exchanges.status,
     "exchanges.delete": lambda scope, own: exchanges.delete(scope, own, FixedClock()()),
+    "exchanges.thread": exchanges.thread,
+    "histories.steps": histories.steps,
     "idempotency.first_use": lambda scope, own: idempotency.first_use(scope, "their-key"),
 }
 # Those that start from an exchange, which must have been found first.
-FROM_AN_EXCHANGE = {"exchanges.output", "exchanges.own_input", "exchanges.history"}
+FROM_AN_EXCHANGE = {"exchanges.output", "exchanges.own_input", "exchanges.history", "exchanges.with_bodies"}
 ELSEWHERE = {"idempotency.release"}  # test_idempotency.py
 
 
@@ -49,7 +52,7 @@ class TestScope:
         return own.id
 
     def test_every_function_is_tried_here(self) -> None:
-        functions = taking_a_scope(exchanges) | taking_a_scope(idempotency)
+        functions = taking_a_scope(exchanges) | taking_a_scope(histories) | taking_a_scope(idempotency)
         assert functions == {*BY_ID, *FROM_AN_EXCHANGE, *ELSEWHERE}
 
     @pytest.mark.parametrize("name", BY_ID)
@@ -65,10 +68,10 @@ class TestScope:
             assert turns.parent(cursor, acme.project, theirs) is None
             parent = turns.parent(cursor, acme.project, own)
             assert parent is not None
-            assert not turns.on_thread(cursor, acme.project, parent, theirs)
+            assert not turns.on_thread(cursor, acme.project, parent, [theirs])
             stranger = turns.parent(cursor, globex.project, theirs)
             assert stranger is not None
-            assert not turns.on_thread(cursor, acme.project, stranger, theirs)
+            assert not turns.on_thread(cursor, acme.project, stranger, [theirs])
 
     def test_a_big_body_is_read_from_its_own_projects_payloads(self, acme: Keeper, globex: Keeper) -> None:
         body = item("x" * 20_000)

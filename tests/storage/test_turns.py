@@ -16,7 +16,9 @@ from convstore.domain.usage import Usage
 from convstore.errors import StorageUnavailable
 from convstore.storage import direct, exchanges, turns
 from convstore.storage.database import Database, Options
-from convstore.storage.turns import SHARED_FROM, IdempotencyKey, KeyTaken, LaneTaken
+from convstore.storage.rows import SHARED_FROM
+from convstore.storage.statements import MOST_PARAMETERS
+from convstore.storage.turns import IdempotencyKey, KeyTaken, LaneTaken
 from tests.storage.keeper import PROCESS, Keeper, Plans, count, counted, crowd, item, word_of
 
 
@@ -169,7 +171,7 @@ class TestParent:
 
 
 class TestOnThread:
-    def test_it_is_between_the_root_and_the_tip(self, acme: Keeper, globex: Keeper) -> None:
+    def test_those_between_the_root_and_the_tip_are_found_in_one_statement(self, acme: Keeper, globex: Keeper) -> None:
         root = acme.keep("u", "m")
         trunk = acme.keep("u", "m", after=root)
         branch = acme.keep("u", "m", after=root)
@@ -178,10 +180,21 @@ class TestOnThread:
         with direct.reading(acme.database) as cursor:
             parent = turns.parent(cursor, acme.project, tip)
             assert parent is not None
-            found = [
-                turns.on_thread(cursor, acme.project, parent, each) for each in (root, branch, tip, trunk, elsewhere)
-            ]
-        assert found == [True, True, True, False, False]
+            before = cursor.statements
+            unknown = ids.new(ids.EXCHANGE)
+            found = turns.on_thread(cursor, acme.project, parent, [root, branch, tip, trunk, elsewhere, unknown])
+            assert cursor.statements == before + 1
+            assert turns.on_thread(cursor, acme.project, parent, [trunk, elsewhere]) == set()
+            assert turns.on_thread(cursor, acme.project, parent, []) == set()
+        assert found == {root, branch, tip}
+
+    def test_they_may_be_more_than_a_statement_takes(self, acme: Keeper) -> None:
+        tip = acme.keep("u", "m", after=acme.keep("u", "m"))
+        many = [ids.new(ids.EXCHANGE) for _ in range(MOST_PARAMETERS)]
+        with direct.reading(acme.database) as cursor:
+            parent = turns.parent(cursor, acme.project, tip)
+            assert parent is not None
+            assert turns.on_thread(cursor, acme.project, parent, [*many, tip]) == {tip}
 
 
 class TestBegin:
@@ -425,7 +438,7 @@ class TestPlans:
                 parent = turns.parent(cursor, acme.project, tip)
                 assert parent is not None
                 assert turns.context(cursor, acme.project, parent)
-                turns.on_thread(cursor, acme.project, parent, root)
+                turns.on_thread(cursor, acme.project, parent, [root, tip])
             assert plans.walked() == []
             beginning = acme.beginning("u", after=tip)
             with Plans(acme.database) as plans:

@@ -12,6 +12,6 @@ from convstore.upstream.chat.flavour import Flavour, flavour_of
 from convstore.upstream.chat.reply import response_of
 from convstore.upstream.chat.request import chat_request
 from convstore.upstream.chat.stream import ChatStream
-from convstore.upstream.chat.tools import custom_tool_names
+from convstore.upstream.chat.tools import names_of
 
-__all__ = ["ChatStream", "Flavour", "chat_request", "custom_tool_names", "flavour_of", "response_of"]
+__all__ = ["ChatStream", "Flavour", "chat_request", "flavour_of", "names_of", "response_of"]

@@ -4,6 +4,7 @@ import orjson
 
 from convstore.upstream.chat import items
 from convstore.upstream.chat.draft import Draft
+from convstore.upstream.chat.names import Names, Tool
 from convstore.upstream.chat.parts import Json
 from convstore.upstream.chat.pieces import CallPiece
 
@@ -15,10 +16,11 @@ class Called(Draft):
     JSON, so it goes out in one delta when it is whole.
     """
 
-    def __init__(self, ids: items.CallIds, custom_tools: frozenset[str]) -> None:
+    def __init__(self, ids: items.CallIds, names: Names) -> None:
         super().__init__()
         self._ids = ids
-        self._custom_tools = custom_tools
+        self._names = names
+        self._tool = Tool("")
         self._texts: list[str] = []
         self._told = 0
         self._whole: bool | None = None
@@ -50,7 +52,8 @@ class Called(Draft):
 
     def open(self, index: int) -> Json:
         self.call_id = self._ids.take(self.given_id)
-        self.kind = "custom_tool_call" if self.name in self._custom_tools else "function_call"
+        self._tool = self._names.tool(self.name)
+        self.kind = "custom_tool_call" if self._tool.is_custom else "function_call"
         return super().open(index)
 
     def blank(self) -> Json:
@@ -84,15 +87,15 @@ class Called(Draft):
     def _item(self, status: str, arguments: str) -> Json:
         if self.kind == "custom_tool_call":
             told = items.custom_input(arguments)
-            return items.custom_item(self.index, status, self.call_id, self.name, told)
-        return items.function_item(self.index, status, self.call_id, self.name, arguments)
+            return items.custom_item(self.index, status, self.call_id, self._tool, told)
+        return items.function_item(self.index, status, self.call_id, self._tool, arguments)
 
 
 class Calls:
     """The calls of one reply, found again by what servers put on their pieces."""
 
-    def __init__(self, custom_tools: frozenset[str]) -> None:
-        self._custom_tools = custom_tools
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self._ids = items.CallIds()
         self._by_slot: dict[int | None, Called] = {}
 
@@ -102,7 +105,7 @@ class Calls:
         if call is not None and _continues(call, piece):
             return call, False
         # None stands for the latest call: pieces without an index continue that one.
-        call = self._by_slot[piece.slot] = self._by_slot[None] = Called(self._ids, self._custom_tools)
+        call = self._by_slot[piece.slot] = self._by_slot[None] = Called(self._ids, self._names)
         return call, True
 
 

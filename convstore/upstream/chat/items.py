@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from convstore.upstream.chat.names import Tool
 from convstore.upstream.chat.parts import Json
 
 PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc", "custom_tool_call": "ctc"}
@@ -50,26 +51,32 @@ def message_item(index: int, status: str, content: Sequence[Json]) -> Json:
     }
 
 
-def function_item(index: int, status: str, call_id: str, name: str, arguments: str) -> Json:
+def function_item(index: int, status: str, call_id: str, tool: Tool, arguments: str) -> Json:
     return {
         "id": local_id("function_call", index),
         "type": "function_call",
         "status": status,
         "arguments": arguments,
         "call_id": call_id,
-        "name": name,
+        "name": tool.name,
+        **_namespace(tool),
     }
 
 
-def custom_item(index: int, status: str, call_id: str, name: str, told: str) -> Json:
+def custom_item(index: int, status: str, call_id: str, tool: Tool, told: str) -> Json:
     return {
         "id": local_id("custom_tool_call", index),
         "type": "custom_tool_call",
         "status": status,
         "call_id": call_id,
         "input": told,
-        "name": name,
+        "name": tool.name,
+        **_namespace(tool),
     }
+
+
+def _namespace(tool: Tool) -> Json:
+    return {"namespace": tool.namespace} if tool.namespace else {}
 
 
 def text_part(text: str, annotations: Sequence[Json] = (), logprobs: Sequence[Json] = ()) -> Json:

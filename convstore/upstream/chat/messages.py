@@ -4,7 +4,7 @@ Everything the assistant did between two messages of others becomes one assistan
 together, and each tool output stands right behind the message that called for it, wherever it stood among
 the items: Chat Completions refuses any other order.
 
-Dropped by design: item ids, statuses, phases, namespaces; reasoning where the upstream does not want it
+Dropped by design: item ids, statuses, phases; reasoning where the upstream does not want it
 back; lists of tools (mcp_list_tools, tool_search_*), and configuration_update. Source: docs/api.md, dialects.
 """
 
@@ -15,6 +15,7 @@ import orjson
 
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.upstream.chat.flavour import Flavour
+from convstore.upstream.chat.names import Names
 from convstore.upstream.chat.parts import Json, content_of, output_of, parts_of, text_of
 from convstore.upstream.chat.words import role_of, words_of
 
@@ -27,17 +28,18 @@ def messages_of(
     instructions: str | None,
     items: Sequence[Mapping[str, Any]],
     flavour: Flavour,
+    names: Names,
     *,
     tools: bool,
     thinks: bool,
 ) -> list[Json]:
     """Chat messages for the *items*, oldest first, behind the *instructions*.
 
-    *tools* says that the request offers tools, *thinks* that the model may think. Raises InvalidRequest, and
-    UnsupportedParameter with param `input` for what cannot be told.
+    *names* are what the request's tools are called. *tools* says that the request offers any, *thinks* that the
+    model may think. Raises InvalidRequest, and UnsupportedParameter with param `input` for what cannot be told.
     """
     in_play = tools or any(item.get("type") in _CALLS for item in items)
-    script = _Script(flavour, returns_thoughts=flavour.thinking and thinks and in_play)
+    script = _Script(flavour, names, returns_thoughts=flavour.thinking and thinks and in_play)
     if instructions:
         script.order("developer", instructions)
     for item in items:
@@ -48,8 +50,9 @@ def messages_of(
 class _Script:
     """The messages so far, in turns: a message, and behind an assistant's the outputs of its calls."""
 
-    def __init__(self, flavour: Flavour, *, returns_thoughts: bool) -> None:
+    def __init__(self, flavour: Flavour, names: Names, *, returns_thoughts: bool) -> None:
         self._flavour = flavour
+        self._names = names
         self._returns_thoughts = returns_thoughts
         self._thoughts: list[str] = []
         self._turns: list[list[Json]] = []
@@ -111,7 +114,8 @@ class _Script:
 
     def _call(self, item: Mapping[str, Any], arguments: str) -> None:
         call_id = item.get("call_id") or ""
-        call = {"name": item.get("name") or "", "arguments": arguments}
+        name = self._names.told(item.get("name") or "", item.get("namespace"))
+        call = {"name": name, "arguments": arguments}
         calls = self._assistant().setdefault("tool_calls", [])
         calls.append({"id": call_id, "type": "function", "function": call})
         self._turn_of[call_id] = self._turns[-1]

@@ -9,6 +9,7 @@ from typing import Any
 
 from convstore.errors import UpstreamGarbled, UpstreamRefused
 from convstore.upstream.chat import items, pieces
+from convstore.upstream.chat.names import NO_NAMES, Names, Tool
 from convstore.upstream.chat.outcome import code_in, error_in, message_in, outcome_of, partial_response
 from convstore.upstream.chat.parts import Json
 
@@ -16,16 +17,16 @@ from convstore.upstream.chat.parts import Json
 _PASSING = (408, 409, 429)
 
 
-def response_of(completion: Mapping[str, Any], *, custom_tools: frozenset[str] = frozenset()) -> Json:
+def response_of(completion: Mapping[str, Any], *, names: Names = NO_NAMES) -> Json:
     """{model, status, incomplete_details, error, output, usage, service_tier?} for a completion.
 
     Items come as reasoning, message, calls; ids are local ("rs_0", "msg_1", "fc_2"); usage is the
-    upstream's, untouched. Calls of *custom_tools* become custom_tool_call items. Raises UpstreamRefused
-    for an {"error": …} body and UpstreamGarbled for what is no completion.
+    upstream's, untouched. Calls become those of the tools that *names* knows, custom and in namespaces. Raises
+    UpstreamRefused for an {"error": …} body and UpstreamGarbled for what is no completion.
     """
     choice = _choice(completion)
     outcome = outcome_of(choice.get("finish_reason"))
-    output = _output(choice, custom_tools)
+    output = _output(choice, names)
     if output:
         output[-1]["status"] = outcome.last_status
     return partial_response(outcome, completion, output)
@@ -62,7 +63,7 @@ def _refusal(error: object) -> UpstreamRefused:
     )
 
 
-def _output(choice: Mapping[str, Any], custom_tools: frozenset[str]) -> list[Json]:
+def _output(choice: Mapping[str, Any], names: Names) -> list[Json]:
     message = choice["message"]
     output: list[Json] = []
     if reasoning := pieces.reasoning_of(message):
@@ -71,7 +72,7 @@ def _output(choice: Mapping[str, Any], custom_tools: frozenset[str]) -> list[Jso
         output.append(items.message_item(len(output), "completed", parts))
     ids = items.CallIds()
     for call in pieces.calls_of(message):
-        output.append(_call(len(output), call, ids, custom_tools))
+        output.append(_call(len(output), call, ids, names.tool(call.name)))
     return output
 
 
@@ -85,8 +86,8 @@ def _parts(choice: Mapping[str, Any]) -> list[Json]:
     return parts
 
 
-def _call(index: int, call: pieces.CallPiece, ids: items.CallIds, custom_tools: frozenset[str]) -> Json:
+def _call(index: int, call: pieces.CallPiece, ids: items.CallIds, tool: Tool) -> Json:
     call_id = ids.take(call.call_id)
-    if call.name in custom_tools:
-        return items.custom_item(index, "completed", call_id, call.name, items.custom_input(call.arguments))
-    return items.function_item(index, "completed", call_id, call.name, call.arguments or "{}")
+    if tool.is_custom:
+        return items.custom_item(index, "completed", call_id, tool, items.custom_input(call.arguments))
+    return items.function_item(index, "completed", call_id, tool, call.arguments or "{}")

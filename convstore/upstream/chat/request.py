@@ -13,9 +13,9 @@ from convstore.errors import UnsupportedParameter
 from convstore.upstream.chat.flavour import PLAIN, Flavour, flavour_of
 from convstore.upstream.chat.messages import messages_of
 from convstore.upstream.chat.parts import Json
-from convstore.upstream.chat.tools import chat_tools, custom_tool_names
+from convstore.upstream.chat.tools import chat_tools, names_of
 
-__all__ = ["Flavour", "chat_request", "custom_tool_names", "flavour_of"]
+__all__ = ["Flavour", "chat_request", "flavour_of", "names_of"]
 
 _RESPONSES_ONLY = frozenset((
     "access_programs", "background", "background_options", "client_metadata", "context_management",
@@ -44,9 +44,11 @@ def chat_request(
     Source: docs/api.md, dialects.
     """
     _one_answer(settings)
-    tools = chat_tools(settings)
+    names = names_of(settings)
+    tools = chat_tools(settings, names)
     effort = (settings.get("reasoning") or {}).get("effort")
-    messages = messages_of(settings.get("instructions"), items, flavour, tools=bool(tools), thinks=effort != "none")
+    thinks = effort != "none"
+    messages = messages_of(settings.get("instructions"), items, flavour, names, tools=bool(tools), thinks=thinks)
     told = {
         "model": settings.get("model"),
         "messages": messages,

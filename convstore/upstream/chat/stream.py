@@ -18,6 +18,7 @@ from convstore.errors import UpstreamGarbled
 from convstore.upstream.chat import pieces
 from convstore.upstream.chat.called import Calls
 from convstore.upstream.chat.draft import Draft
+from convstore.upstream.chat.names import NO_NAMES, Names
 from convstore.upstream.chat.outcome import (
     Outcome,
     code_in,
@@ -40,8 +41,8 @@ class ChatStream:
     parts with one another: read them, don't change them. Source: docs/api.md, dialects.
     """
 
-    def __init__(self, *, custom_tools: frozenset[str] = frozenset()) -> None:
-        self._calls = Calls(custom_tools)
+    def __init__(self, *, names: Names = NO_NAMES) -> None:
+        self._calls = Calls(names)
         self._drafts: deque[Draft] = deque()  # The client knows of the first at most; the others wait.
         self._items: list[Json] = []
         self._citations: list[Json] = []

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from convstore.upstream.chat import ChatStream
+from convstore.upstream.chat.names import NO_NAMES, Names
 
 Json = dict[str, Any]
 
@@ -47,9 +48,9 @@ def call(index: int | None, arguments: str | None = None, **more: Any) -> Json:
     return {"tool_calls": [{name: value for name, value in piece.items() if value is not None}]}
 
 
-def play(datas: list[bytes], custom_tools: frozenset[str] = frozenset(), *, end: bool = True) -> list[Json]:
+def play(datas: list[bytes], tools: Names = NO_NAMES, *, end: bool = True) -> list[Json]:
     """The events of a whole stream."""
-    chat = ChatStream(custom_tools=custom_tools)
+    chat = ChatStream(names=tools)
     events = [event for data in datas for event in chat.feed(data)]
     return events + chat.end() if end else events
 

@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 
 from convstore.errors import UpstreamGarbled, UpstreamRefused
 from convstore.upstream.chat import response_of
+from convstore.upstream.chat.names import Names, Tool
 
 from .helpers import NAMES, completion
 
 GENERATED = re.compile(r"call_[0-9a-f]{24}")
+TOOLS = Names([Tool("apply_patch", is_custom=True), Tool("find", "docs"), Tool("patch", "docs", is_custom=True)])
 
 
 def answer(finish="stop", **message):
@@ -127,7 +129,7 @@ class TestResponseOf:
 
     def test_calls_of_custom_tools_become_custom_calls(self):
         calls = [called("apply_patch", '{"input": "*** Begin"}', "call_p"), called()]
-        response = response_of(answer("tool_calls", tool_calls=calls), custom_tools=frozenset({"apply_patch"}))
+        response = response_of(answer("tool_calls", tool_calls=calls), names=TOOLS)
         assert response["output"][0] == {
             "id": "ctc_0",
             "type": "custom_tool_call",
@@ -137,6 +139,26 @@ class TestResponseOf:
             "name": "apply_patch",
         }
         assert response["output"][1]["type"] == "function_call"
+
+    def test_calls_of_a_namespaces_tools_name_it(self):
+        calls = [called("docs__find", '{"q":"x"}', "call_f"), called("docs__patch", '{"input":"x"}', "call_p")]
+        first, second = response_of(answer("tool_calls", tool_calls=calls), names=TOOLS)["output"]
+        assert first == {
+            "id": "fc_0",
+            "type": "function_call",
+            "status": "completed",
+            "arguments": '{"q":"x"}',
+            "call_id": "call_f",
+            "name": "find",
+            "namespace": "docs",
+        }
+        assert (second["type"], second["name"], second["namespace"]) == ("custom_tool_call", "patch", "docs")
+
+    def test_calls_of_other_tools_name_none(self):
+        calls = [called("docs__other", call_id="a"), called(call_id="b")]
+        output = response_of(answer("tool_calls", tool_calls=calls), names=TOOLS)["output"]
+        assert [item["name"] for item in output] == ["docs__other", "add"]
+        assert not any("namespace" in item for item in output)
 
     @pytest.mark.parametrize(
         ("reason", "told"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]

@@ -6,7 +6,8 @@ from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMes
 from pydantic import TypeAdapter
 
 from convstore.errors import InvalidRequest, UnsupportedParameter
-from convstore.upstream.chat import Flavour, chat_request, custom_tool_names, flavour_of, response_of
+from convstore.upstream.chat import Flavour, chat_request, flavour_of, names_of, response_of
+from convstore.upstream.chat.names import Tool
 
 from .helpers import completion
 
@@ -23,6 +24,7 @@ ADD = {
     "defer_loading": False,
 }
 PATCH = {"type": "custom", "name": "apply_patch", "description": "Patches."}
+DOCS = {"type": "namespace", "name": "docs", "description": "Of the docs.", "tools": [ADD, PATCH]}
 
 
 def messages(*items, flavour=PLAIN, **settings):
@@ -267,6 +269,27 @@ class TestTellCalls:
         assert told[0]["tool_calls"] == [chat_call("call_p", "apply_patch", '{"input":"\\"a\\"\\n"}')]
         assert told[1] == chat_output("call_p", "Done")
 
+    def test_calls_of_a_namespace_go_under_its_functions_names(self):
+        custom = {"type": "custom_tool_call", "call_id": "call_p", "name": "apply_patch", "input": "x"}
+        items = [called("call_a") | {"namespace": "docs"}, custom | {"namespace": "docs"}, called("call_b")]
+        (told,) = messages(*items, tools=[ADD, DOCS])
+        names = [call["function"]["name"] for call in told["tool_calls"]]
+        assert names == ["docs__add", "docs__apply_patch", "add"]
+
+    def test_so_they_do_when_the_tools_are_gone(self):
+        (told,) = messages(called("call_a") | {"namespace": "docs"})
+        assert told["tool_calls"][0]["function"]["name"] == "docs__add"
+
+    def test_but_not_under_the_name_of_another_tool(self):
+        other = ADD | {"name": "docs__add"}
+        (told,) = messages(called("call_a") | {"namespace": "docs"}, tools=[other])
+        assert told["tool_calls"][0]["function"]["name"] not in ("docs__add", "add")
+
+    @pytest.mark.parametrize("namespace", [None, "", 5])
+    def test_no_namespace_is_none(self, namespace):
+        (told,) = messages(called("call_a") | {"namespace": namespace})
+        assert told["tool_calls"] == [chat_call("call_a")]
+
 
 class TestReturnThoughts:
     def test_thoughts_are_dropped_by_default(self):
@@ -460,7 +483,38 @@ class TestTellTools:
         description = tool["function"]["parameters"]["properties"]["input"]["description"]
         assert "lark" in description and "start: begin end" in description
 
-    @pytest.mark.parametrize("kind", ["web_search", "file_search", "mcp", "computer", "namespace", "tool_search"])
+    def test_a_namespace_becomes_the_functions_in_it(self):
+        add, patch, inner, custom = (tool["function"] for tool in request(tools=[ADD, PATCH, DOCS])["tools"])
+        assert inner == add | {"name": "docs__add", "description": "Of the docs.\nAdds."}
+        assert custom == patch | {"name": "docs__apply_patch", "description": "Of the docs.\nPatches."}
+
+    def test_a_namespace_may_have_no_description_and_no_tools(self):
+        bare = {"type": "namespace", "name": "docs", "tools": [ADD]}
+        (tool,) = request(tools=[bare, {"type": "namespace", "name": "empty"}])["tools"]
+        assert tool["function"]["description"] == "Adds."
+
+    @pytest.mark.parametrize("kind", ["web_search", "namespace"])
+    def test_a_hosted_tool_in_a_namespace_is_unsupported_by_name(self, kind):
+        with pytest.raises(UnsupportedParameter, match=f"'{kind}'") as refused:
+            request(tools=[ADD, DOCS | {"tools": [ADD, {"type": kind, "name": "n"}]}])
+        assert refused.value.param == "tools[1].tools[1].type"
+
+    @pytest.mark.parametrize(
+        ("wrong", "param"),
+        [
+            ({"name": None}, "tools[0].name"),
+            ({"name": 5}, "tools[0].name"),
+            ({"tools": [{"type": "function"}]}, "tools[0].tools[0].name"),
+            ({"tools": "noise"}, "tools[0].tools"),
+            ({"tools": ["noise"]}, "tools[0].tools"),
+        ],
+    )
+    def test_a_namespace_that_is_none_is_invalid(self, wrong, param):
+        with pytest.raises(InvalidRequest) as refused:
+            request(tools=[DOCS | wrong])
+        assert refused.value.param == param
+
+    @pytest.mark.parametrize("kind", ["web_search", "file_search", "mcp", "computer", "tool_search"])
     def test_a_hosted_tool_is_unsupported_by_name(self, kind):
         with pytest.raises(UnsupportedParameter, match=f"'{kind}'") as refused:
             request(tools=[ADD, PATCH, {"type": kind}])
@@ -488,6 +542,24 @@ class TestTellTools:
         assert told["tool_choice"] == mode
         assert [tool["function"]["name"] for tool in told["tools"]] == ["apply_patch"]
 
+    def test_a_namespaces_tool_is_chosen_as_its_function(self):
+        choice = {"type": "function", "name": "add", "namespace": "docs"}
+        told = request(tools=[ADD, DOCS], tool_choice=choice)
+        assert told["tool_choice"] == {"type": "function", "function": {"name": "docs__add"}}
+
+    @pytest.mark.parametrize(
+        ("allowed", "left"),
+        [
+            ({"type": "namespace", "name": "docs"}, ["docs__add", "docs__apply_patch"]),
+            ({"type": "function", "name": "add", "namespace": "docs"}, ["docs__add"]),
+            ({"type": "function", "name": "add"}, ["add"]),
+        ],
+    )
+    def test_a_namespace_is_allowed_whole_or_in_part(self, allowed, left):
+        choice = {"type": "allowed_tools", "mode": "auto", "tools": [allowed]}
+        told = request(tools=[ADD, DOCS], tool_choice=choice)
+        assert [tool["function"]["name"] for tool in told["tools"]] == left
+
     def test_allowed_tools_that_are_none_are_invalid(self):
         choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "sub"}]}
         with pytest.raises(InvalidRequest):
@@ -512,13 +584,21 @@ class TestTellTools:
         assert request(tools=[ADD], parallel_tool_calls=False)["parallel_tool_calls"] is False
 
 
-class TestCustomToolNames:
-    def test_it_names_the_custom_tools_only(self):
-        assert custom_tool_names({"tools": [ADD, PATCH, {"type": "web_search"}]}) == {"apply_patch"}
+class TestNamesOf:
+    def test_they_say_what_a_call_is_of(self):
+        names = names_of({"tools": [ADD, PATCH, DOCS]})
+        told = ["add", "apply_patch", "docs__add", "docs__apply_patch", "sub"]
+        assert [names.tool(name) for name in told] == [
+            Tool("add"),
+            Tool("apply_patch", is_custom=True),
+            Tool("add", "docs"),
+            Tool("apply_patch", "docs", is_custom=True),
+            Tool("sub"),
+        ]
 
     @pytest.mark.parametrize("settings", [{}, {"tools": None}, {"tools": []}])
-    def test_no_tools_have_no_names(self, settings):
-        assert custom_tool_names(settings) == frozenset()
+    def test_without_tools_every_call_is_a_functions(self, settings):
+        assert names_of(settings).tool("apply_patch") == Tool("apply_patch")
 
 
 class TestTellSettings:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from convstore.errors import UpstreamGarbled
 from convstore.upstream.chat import ChatStream, response_of
+from convstore.upstream.chat.names import Names, Tool
 
 from .helpers import DONE, NAMES, call, chunk, completion, deltas, fold, play, stream, types
 
@@ -419,11 +420,11 @@ class TestFeedCalls:
 
 
 class TestFeedCustomCalls:
-    CUSTOM = frozenset({"apply_patch"})
+    TOOLS = Names([Tool("apply_patch", is_custom=True)])
 
     def test_the_input_comes_out_of_the_arguments(self):
         datas = [chunk(call(0, '{"input": "*** Be', id="a", name="apply_patch")), chunk(call(0, 'gin\\n"}'))]
-        events = play([*datas, *STOP], self.CUSTOM)
+        events = play([*datas, *STOP], self.TOOLS)
         assert types(events) == [
             "output_item.added",
             "custom_tool_call_input.delta",
@@ -444,12 +445,52 @@ class TestFeedCustomCalls:
 
     @pytest.mark.parametrize("arguments", ['{"patch": "x"}', '{"input": 5}', "plain text", '{"input": "cut'])
     def test_arguments_of_another_shape_are_the_input_as_they_are(self, arguments):
-        events = play([chunk(call(0, arguments, id="a", name="apply_patch")), *STOP], self.CUSTOM)
+        events = play([chunk(call(0, arguments, id="a", name="apply_patch")), *STOP], self.TOOLS)
         assert fold(events).output[0]["input"] == arguments
 
     def test_other_functions_stay_functions(self):
-        events = play([chunk(call(0, "{}", id="a", name="add")), *STOP], self.CUSTOM)
+        events = play([chunk(call(0, "{}", id="a", name="add")), *STOP], self.TOOLS)
         assert fold(events).output[0]["type"] == "function_call"
+
+
+class TestFeedNamespaces:
+    TOOLS = Names([Tool("find", "docs"), Tool("patch", "docs", is_custom=True)])
+
+    def test_a_call_names_its_namespace_from_the_start(self):
+        datas = [chunk(call(0, '{"q":', id="a", name="docs__find")), chunk(call(0, '"x"}')), *STOP]
+        events = play(datas, self.TOOLS)
+        whole = {
+            "id": "fc_0",
+            "type": "function_call",
+            "status": "completed",
+            "arguments": '{"q":"x"}',
+            "call_id": "a",
+            "name": "find",
+            "namespace": "docs",
+        }
+        assert events[0]["item"] == whole | {"status": "in_progress", "arguments": ""}
+        assert fold(events).output == [whole]
+        assert fold(events).response["output"] == [whole]
+
+    def test_so_does_a_custom_one(self):
+        events = play([chunk(call(0, '{"input":"x"}', id="a", name="docs__patch")), *STOP], self.TOOLS)
+        (item,) = fold(events).output
+        assert (item["type"], item["name"], item["namespace"], item["input"]) == (
+            "custom_tool_call",
+            "patch",
+            "docs",
+            "x",
+        )
+
+    def test_a_name_that_is_repeated_begins_no_other_call(self):
+        datas = [chunk(call(0, piece, id="a", name="docs__find")) for piece in ('{"q":', '"x"}')]
+        (item,) = fold(play([*datas, *STOP], self.TOOLS)).output
+        assert item["arguments"] == '{"q":"x"}'
+
+    def test_a_call_that_is_cut_names_it_too(self):
+        datas = [chunk(call(0, '{"q":', id="a", name="docs__find")), b'{"error":{"message":"No."}}']
+        (item,) = play(datas, self.TOOLS)[-1]["response"]["output"]
+        assert (item["status"], item["name"], item["namespace"]) == ("incomplete", "find", "docs")
 
 
 class TestFeedTheEnd:

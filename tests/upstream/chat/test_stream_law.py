@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convstore.upstream.chat import response_of
+from convstore.upstream.chat.names import Names, Tool
 
 from .helpers import DONE, Json, fold, play
 
-CUSTOM = frozenset({"apply_patch"})
+TOOLS = Names([Tool("apply_patch", is_custom=True), Tool("find", "docs"), Tool("patch", "docs", is_custom=True)])
 # A busy machine is no failure.
 unhurried = settings(deadline=None)
 GENERATED = re.compile(r"call_[0-9a-f]{24}")
@@ -33,8 +34,8 @@ citations = st.builds(
 @st.composite
 def tool_calls(draw: Any) -> Json:
     """A call as a server may send it: ids missing, empty or used twice, arguments empty or cut short."""
-    name = draw(st.sampled_from(["get_weather", "add", "apply_patch"]))
-    told = draw(inputs if name == "apply_patch" else arguments)
+    name = draw(st.sampled_from(["get_weather", "add", "apply_patch", "docs__find", "docs__patch"]))
+    told = draw(inputs if name.endswith("patch") else arguments)
     # Cut short, it is no whole object; nothing but a whole object can be.
     told = draw(st.sampled_from([told, told, told[:-1], ""]))
     call_id = draw(st.sampled_from(["call_a", "call_b", "", None]))
@@ -166,8 +167,8 @@ class TestFeed:
     @given(streams(in_order=True))
     def test_a_stream_folds_to_what_the_whole_completion_says(self, story):
         completion, datas = story
-        whole = response_of(completion, custom_tools=CUSTOM)
-        folded = fold(play(datas, CUSTOM))
+        whole = response_of(completion, names=TOOLS)
+        folded = fold(play(datas, TOOLS))
         assert comparable(folded.output) == comparable(whole["output"])
         assert comparable(folded.response) == comparable(whole)
 
@@ -175,8 +176,8 @@ class TestFeed:
     @given(streams(in_order=False))
     def test_a_stream_in_any_order_loses_no_word_and_keeps_the_apis_order(self, story):
         completion, datas = story
-        whole = response_of(completion, custom_tools=CUSTOM)
-        folded = fold(play(datas, CUSTOM))
+        whole = response_of(completion, names=TOOLS)
+        folded = fold(play(datas, TOOLS))
         assert said(folded.output) == said(whole["output"])
         assert folded.response["output"] == folded.output
 
@@ -184,9 +185,9 @@ class TestFeed:
     @given(streams(in_order=False))
     def test_a_cut_stream_gives_the_beginning_of_the_whole_ones_events(self, story):
         _, datas = story
-        whole = play(datas, CUSTOM)
+        whole = play(datas, TOOLS)
         for cut in range(len(datas)):
-            events = play(datas[:cut], CUSTOM, end=False)
+            events = play(datas[:cut], TOOLS, end=False)
             assert all(comparable(a) == comparable(b) for a, b in zip_longest(events, whole[: len(events)]))
 
 
@@ -198,5 +199,5 @@ def said(output: list[Json]) -> tuple[Any, ...]:
         for part in item.get("content", []):
             texts[part["type"]] = texts.get(part["type"], "") + part.get("text", part.get("refusal"))
         if "call_id" in item:
-            calls.append((item["name"], item.get("arguments"), item.get("input")))
+            calls.append((item.get("namespace"), item["name"], item.get("arguments"), item.get("input")))
     return texts, sorted(calls, key=str)

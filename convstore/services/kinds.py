@@ -1,0 +1,11 @@
+"""Every kind of job on one screen. A name is stored with each job and never changes its meaning.
+
+A worker takes only what it finds here: while a new version is rolled out, old workers leave the new kinds to new ones.
+"""
+
+from convstore.services import background, queued
+from convstore.services.kind import Kind
+
+KINDS: dict[str, Kind] = {
+    queued.JOB: Kind(background.work, settle=background.settle, stop=background.stop),
+}

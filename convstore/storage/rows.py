@@ -1,0 +1,90 @@
+"""The rows of items, payloads and fingerprints, and writing them: what turns and conversations have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convstore import ids
+from convstore.domain import jsontext
+from convstore.domain.fingerprints import Thread
+from convstore.domain.items import SEALED, Item
+from convstore.storage import tables
+from convstore.storage.database import Database
+from convstore.storage.direct import writing
+from convstore.storage.statements import Insert, Write, execute
+from convstore.storage.types import deflate
+
+# A body from this size on is kept once per project, however often it is sent: images, files, long documents.
+SHARED_FROM = 8192
+
+_ITEM_COLUMNS = tuple("lane depth position output type item_id role call_id name sealed_by payload_hash body".split())
+_PAYLOAD_COLUMNS = ("project_id", "hash", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where items go: after how many others of their exchange, on which side, and whose they are."""
+
+    lane: bytes | None
+    depth: int
+    offset: int
+    output: bool = False
+    upstream: str | None = None
+
+
+def item_rows(side: Side, items: Sequence[Item], shared: dict[bytes, bytes]) -> list[Write]:
+    """The rows of items; big bodies go to *shared*, under their digests."""
+    rows = []
+    for position, item in enumerate(items, side.offset):
+        reference = None
+        if len(item.body) >= SHARED_FROM:
+            reference = jsontext.digest(item.body)
+            shared[reference] = item.body
+        rows.append(
+            (
+                side.lane,
+                side.depth,
+                position,
+                side.output,
+                item.type,
+                item.item_id,
+                item.role,
+                item.call_id,
+                item.name,
+                side.upstream if item.type in SEALED else None,
+                reference,
+                None if reference else deflate(item.body),
+            )
+        )
+    return [Insert(tables.items, _ITEM_COLUMNS, rows, if_updated=side.output)] if rows else []
+
+
+def payload_rows(database: Database, project_id: str, shared: dict[bytes, bytes]) -> list[Write]:
+    """The rows of the payloads that this process has not seen stored yet."""
+    project = packed(ids.PROJECT, project_id)
+    rows: list[tuple[Any, ...]] = [
+        (project, hash_, deflate(body)) for hash_, body in shared.items() if (project, hash_) not in database.stored
+    ]
+    return [Insert(tables.payloads, _PAYLOAD_COLUMNS, rows, ignore=True)] if rows else []
+
+
+def fingerprint_rows(thread: Thread, exchange: bytes | None) -> list[Write]:
+    """The rows by which a history sent whole finds this exchange."""
+    rows = [(fingerprint, exchange) for fingerprint in thread.each()]
+    return [Insert(tables.fingerprints, ("fingerprint", "exchange_id"), rows, if_updated=True)]
+
+
+def transact(database: Database, writes: Sequence[Write]) -> bool:
+    """All of them or none; False when the first is an Update that found no row."""
+    with writing(database) as cursor:
+        done = execute(cursor, writes)
+    for write in writes if done else ():
+        if isinstance(write, Insert) and write.table is tables.payloads:
+            # Only now: what a transaction that failed wrote is not there.
+            database.remember((row[0], row[1]) for row in write.rows)
+    return done
+
+
+def packed(prefix: str, text: str | None) -> bytes | None:
+    """The stored form of an id that may be missing."""
+    return None if text is None else ids.pack(prefix, text)
