@@ -2,7 +2,7 @@
 
     resp_019a…   an exchange (and its response)      conv_019a…   a conversation
     msg_019a…0002   an item: its exchange's 32 hex digits, then its position in the exchange, in hex
-    job_019a…    a job
+    job_019a…    a job                           replay_019a…    a replay
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -18,6 +18,7 @@ PROJECT = "proj"
 KEY = "key"
 REQUEST = "req"
 JOB = "job"
+REPLAY = "replay"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {

@@ -5,6 +5,7 @@ the model speaks again; no item stands twice; what another upstream sealed is le
 Source: docs/api.md, conversation state.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -31,12 +32,20 @@ class ContextItem(NamedTuple):
 class Shown:
     """What goes upstream: bodies in order. dropped: how many items of the thread were left out.
 
-    cut: some of them because the window had no room. The others this upstream never knew.
+    cut: how many of them because the window had no room. The others this upstream never knew.
     """
 
     bodies: tuple[bytes, ...]
     dropped: int = 0
-    cut: bool = False
+    cut: int = 0
+
+    def written(self) -> bytes:
+        """The items as one JSON array: what upstreams of the Responses API get as `input`."""
+        return b"[" + b",".join(self.bodies) + b"]"
+
+    def sha256(self) -> bytes:
+        """The digest by which it can be proved later what the model was shown."""
+        return hashlib.sha256(self.written()).digest()
 
 
 def remaining(thread: list[ContextItem]) -> list[ContextItem]:

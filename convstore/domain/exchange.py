@@ -89,6 +89,9 @@ class Beginning:
     tip_id: str | None = None
     sent: Sent | None = None
     background: Background | None = None
+    # SHA-256 of what the model is shown (domain/context.py), and how many items had no room in its window.
+    context_sha256: bytes | None = None
+    context_cut: int | None = None
 
     @property
     def appends(self) -> bool:

@@ -89,7 +89,7 @@ def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call)
         context.check(stands.history, request.items, whole=stands.is_unchecked)
         shown = fitted(request, stands.history, upstream)
         if request.background:
-            return _queued(deps, principal, request, call, stands)
+            return _queued(deps, principal, request, call, stands, shown)
         turn = _begin(deps, principal, request, call, stands, shown, upstream)
     except turns.KeyTaken:
         # Two requests with one key, at the same time: the other was first.
@@ -126,7 +126,8 @@ def fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Ups
     if not request.truncates:
         raise ContextTooLong
     rest = context.shown(kept, request.items, upstream.name)
-    return Shown(rest.bodies, len(history) - len(kept) + rest.dropped, cut=True)
+    cut = len(history) - len(kept)
+    return Shown(rest.bodies, cut + rest.dropped, cut)
 
 
 def _window(request: CreateRequest, upstream: Upstream, size: int) -> int | None:
@@ -176,13 +177,15 @@ def _begin(
     upstream: Upstream,
 ) -> Turn:
     """Put the request on disk. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
-    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands), call)
+    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands, shown), call)
     return Turn(deps, principal, beginning, question(request, stands, shown, upstream), upstream, stands.thread)
 
 
-def _queued(deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing) -> Whole | Streamed:
+def _queued(
+    deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing, shown: Shown
+) -> Whole | Streamed:
     """Put the request on disk for a worker. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
-    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands), call)
+    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands, shown), call)
     if not request.stream:
         return Whole(beginning.id, beginning.response("queued").write())
     with deps.database.reading(principal.project_id) as scope:
@@ -229,7 +232,9 @@ def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call) -> 
     return beginning
 
 
-def _beginning(deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing) -> Beginning:
+def _beginning(
+    deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing, shown: Shown
+) -> Beginning:
     exchange_id = ids.new(ids.EXCHANGE)
     parent = stands.parent
     new_id = stands.conversation_id or ids.new(ids.CONVERSATION)
@@ -256,6 +261,8 @@ def _beginning(deps: Deps, principal: Principal, request: CreateRequest, call: C
         tip_id=stands.tip_id,
         sent=stands.sent,
         background=(Background.STREAMED if request.stream else Background.PLAIN) if request.background else None,
+        context_sha256=shown.sha256(),
+        context_cut=shown.cut or None,
     )
 
 

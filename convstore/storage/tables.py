@@ -7,6 +7,8 @@
                                  exchanges ─< journal      a stream's events while it runs, and while it is followed
     processes ─< running >─ exchanges                      who is working on what
     projects ─< jobs ─< job_steps                          work that outlives its request
+    projects ─< branches >─ exchanges                      named pointers into the trees
+    projects ─< replays ─< replay_runs ─< replay_turns     threads that were asked again; each run is a job
     processes ─< jobs                                      who runs it
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
@@ -123,6 +125,12 @@ exchanges = Table(
     Column("linked", String(16)),
     # "plain" or "streamed" when a worker answers it; "streamed" can be followed.
     Column("background", String(16)),
+    # The first line of what was asked and of what was answered (domain/preview.py).
+    Column("question", String(255)),
+    Column("answer", String(255)),
+    # SHA-256 of the items the model was shown, and how many of its thread were left out for lack of room.
+    Column("context_sha256", LargeBinary(32)),
+    Column("context_cut", Integer),
     # -- the whole history a client sent, of which only the new items are stored (services/histories.py)
     Column("sent_count", Integer),
     Column("sent_digest", LargeBinary(16)),
@@ -186,6 +194,61 @@ fingerprints = Table(
     # Of a thread up to and with an answer; two where it can be sent with its reasoning or without.
     Column("fingerprint", LargeBinary(16), primary_key=True),
     Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+branches = Table(
+    "branches",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("conversation_id", Id(ids.CONVERSATION), nullable=False),
+    Column("tip_id", Id(ids.EXCHANGE), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("moved_at", Utc, nullable=False),
+    Index("ix_branches_conversation_id", "conversation_id"),
+    Index("ix_branches_tip_id", "tip_id"),
+    sqlite_with_rowid=False,
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.REPLAY), primary_key=True),
+    Column("conversation_id", Id(ids.CONVERSATION), nullable=False),
+    # The exchange up to which the thread is asked again.
+    Column("source_id", Id(ids.EXCHANGE), nullable=False),
+    # JSON: what was wanted (domain/replay.py).
+    Column("plan", Text, nullable=False),
+    Column("calls", Integer, nullable=False, server_default="0"),
+    Column("created_at", Utc, nullable=False),
+    Column("cancel_requested_at", Utc),
+    sqlite_with_rowid=False,
+)
+
+replay_runs = Table(
+    "replay_runs",
+    metadata,
+    Column("replay_id", Id(ids.REPLAY), primary_key=True),
+    # One for each model, side by side; each is a job of its own.
+    Column("number", Integer, primary_key=True),
+    Column("model", String(255)),
+    Column("job_id", Id(ids.JOB), nullable=False),
+    # Why it stopped before its last turn, as JSON.
+    Column("stopped", Text),
+    sqlite_with_rowid=False,
+)
+
+replay_turns = Table(
+    "replay_turns",
+    metadata,
+    Column("replay_id", Id(ids.REPLAY), primary_key=True),
+    Column("run", Integer, primary_key=True),
+    Column("turn", Integer, primary_key=True),
+    # What was asked again, and the exchange that does so.
+    Column("source_id", Id(ids.EXCHANGE), nullable=False),
+    Column("exchange_id", Id(ids.EXCHANGE), nullable=False),
     sqlite_with_rowid=False,
 )
 

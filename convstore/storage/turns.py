@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convstore import ids
-from convstore.domain import fingerprints, jsontext, usage
+from convstore.domain import fingerprints, jsontext, preview, usage
 from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
@@ -27,12 +27,12 @@ from convstore.storage.types import inflate, micros
 _EXCHANGE_COLUMNS = tuple(
     "id project_id conversation_id parent_id lane depth input_count status origin origin_id stored "
     "requested_model settings_hash metadata user safety_identifier extras api_key_id request_id created_at "
-    "linked sent_count sent_digest sent_hash background".split()
+    "linked sent_count sent_digest sent_hash background question context_sha256 context_cut".split()
 )
 _ENDING_COLUMNS = tuple(
     "status model upstream upstream_response_id reply_hash error incomplete_reason attempts input_tokens "
     "cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens usage first_event_at "
-    "completed_at fingerprint last_event".split()
+    "completed_at fingerprint last_event answer".split()
 )
 RUNNING_COLUMNS = ("exchange_id", "project_id", "process_id")
 
@@ -243,6 +243,9 @@ def beginning_rows(
         sent.digest if sent else None,
         jsontext.digest(sent.forms) if sent and sent.forms else None,
         str(beginning.background) if beginning.background else None,
+        preview.of_question(beginning.items),
+        beginning.context_sha256,
+        beginning.context_cut,
     )
     writes.append(Insert(tables.exchanges, _EXCHANGE_COLUMNS, [row]))
     if not beginning.background:
@@ -283,6 +286,7 @@ def ending_rows(
         micros(ending.completed_at),
         ending.thread.pack() if ending.thread else None,
         ending.last_event,
+        preview.of_answer(ending.output),
         packed(ids.PROJECT, project_id),
         exchange,
         before,
