@@ -7,9 +7,15 @@
     POST    /v1/responses/{id}/cancel            end a background response
     GET     /v1/responses/{id}/input_items       what stood in front of the model
     POST    /v1/responses/input_tokens           count without asking
+    GET     /v1/responses/{id}/thread            the exchanges from the root to this one
+    GET     /v1/responses/{id}/children          what continues it
+    GET     /v1/responses/{id}/context           exactly what the model was shown
     POST    /v1/conversations                    begin a conversation
+    GET     /v1/conversations                    list them, with their titles
+    GET     /v1/conversations/{id}/tree          the tree of its exchanges, with figures
+    GET     /v1/conversations/{id}/tips          those that nothing continues
     GET     /v1/conversations/{id}               a conversation
-    POST    /v1/conversations/{id}               replace its metadata
+    POST    /v1/conversations/{id}               replace its metadata, or its title
     DELETE  /v1/conversations/{id}               hide it
     POST    /v1/conversations/{id}/items         add items by hand
     GET     /v1/conversations/{id}/items         what it holds, in one line
@@ -32,7 +38,7 @@ Each module is one noun. A door is: route, guard, shape in, shape out, one sente
 
 from flask import Flask
 
-from convstore.api import conversations, docs, errors, jobs, models, operations, requests, responses
+from convstore.api import conversations, docs, errors, jobs, models, operations, requests, responses, trees
 from convstore.services.deps import Deps
 
 
@@ -42,5 +48,7 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    docs.register(app, [responses.blueprint, conversations.blueprint, models.blueprint, jobs.blueprint])
+    docs.register(
+        app, [responses.blueprint, conversations.blueprint, trees.blueprint, models.blueprint, jobs.blueprint]
+    )
     app.register_blueprint(operations.blueprint)

@@ -3,23 +3,27 @@
 An item's id may be a client's own, with slashes in it.
 """
 
+from datetime import UTC, datetime
+
 from flask import Response
 from flask_smorest import Blueprint
 
 from convstore.api import paging
-from convstore.api.requests import body, deps, guard, json, principal, query, request_id
+from convstore.api.requests import body, deps, guard, json, named, principal, query, request_id
 from convstore.domain import jsontext
 from convstore.schemas.conversations import (
     AddItems,
     CreateConversation,
     Including,
+    ListConversations,
     ListItems,
     UpdateConversation,
     new_conversation,
+    new_description,
     new_items,
-    new_metadata,
 )
 from convstore.services import conversations
+from convstore.services.conversations import Wanted
 from convstore.services.principal import Right
 
 blueprint = Blueprint(
@@ -37,6 +41,21 @@ def create() -> Response:
     return json(conversations.create(deps(), principal(), metadata, items, request_id()).write())
 
 
+@blueprint.route("", methods=["GET"])
+@blueprint.doc(parameters=[{"in": "query", "schema": ListConversations}])
+@blueprint.response(200, description="A page of conversations.")
+@guard(Right.READ)
+def index() -> Response:
+    """List the project's conversations, with their titles."""
+    asked = query(ListConversations)
+    wanted = Wanted(_moment(asked.get("since")), _moment(asked.get("until")), asked.get("title"), named("metadata."))
+    return json(paging.written(conversations.index(deps(), principal(), paging.page(asked), wanted)))
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
 @blueprint.route("/<conversation_id>", methods=["GET"])
 @blueprint.response(200, description="The conversation.")
 @guard(Right.READ)
@@ -50,8 +69,9 @@ def get(conversation_id: str) -> Response:
 @blueprint.response(200, description="The conversation.")
 @guard(Right.WRITE)
 def update(conversation_id: str) -> Response:
-    """Replace the metadata of a conversation."""
-    return json(conversations.describe(deps(), principal(), conversation_id, new_metadata(body())).write())
+    """Replace the metadata of a conversation, or give it a title."""
+    metadata, title = new_description(body())
+    return json(conversations.describe(deps(), principal(), conversation_id, metadata, title).write())
 
 
 @blueprint.route("/<conversation_id>", methods=["DELETE"])

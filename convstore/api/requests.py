@@ -95,6 +95,11 @@ def query(schema: type[Schema]) -> dict[str, Any]:
         raise problems.first(error) from error
 
 
+def named(prefix: str) -> list[tuple[str, str]]:
+    """The query parameters whose names begin like this, as (rest of the name, value)."""
+    return [(name[len(prefix) :], value) for name, value in request.args.items(multi=True) if name.startswith(prefix)]
+
+
 def guard(right: Right) -> Callable[[View], View]:
     """Only for principals with this right."""
 

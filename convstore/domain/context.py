@@ -91,12 +91,22 @@ def shown(history: Sequence[ContextItem], items: Sequence[Item], upstream: str) 
     kinds = {item.type for item in history}
     kept = history
     if kinds.intersection(SEALED):
-        kept = [item for item in history if item.sealed_by in (None, upstream)]
-    if "compaction" in kinds:
-        # It stands for everything before it; one that this upstream cannot open stands for nothing.
-        kept = kept[max((n for n, item in enumerate(kept) if item.type == "compaction"), default=0) :]
+        kept = [item for item, reason in zip(history, left_out(history, upstream), strict=True) if reason is None]
     bodies = [item.body for item in kept]
     return Shown((*bodies, *(item.body for item in items)), len(history) - len(kept))
+
+
+def left_out(history: Sequence[ContextItem], upstream: str, cut: int = 0) -> list[str | None]:
+    """Why each item of a thread is not shown to a model at this upstream; None for those that are.
+
+    cut: how many of the first had no room. Of the others, what another upstream sealed is left out, and what stands
+    before the last compaction that this one can open: that stands for everything before it, while one that cannot be
+    opened stands for nothing.
+    """
+    reasons: list[str | None] = ["window"] * cut
+    reasons += ["sealed" if item.sealed_by not in (None, upstream) else None for item in history[cut:]]
+    last = max((n for n, item in enumerate(history) if item.type == "compaction" and reasons[n] is None), default=0)
+    return [reason or ("compacted" if n < last else None) for n, reason in enumerate(reasons)]
 
 
 def turns(history: Sequence[ContextItem]) -> list[list[ContextItem]]:

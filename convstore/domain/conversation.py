@@ -14,7 +14,7 @@ class Conversation:
     created_at: datetime
     metadata: bytes = b"{}"
 
-    def write(self) -> bytes:
-        """The conversation in the words of the API."""
-        head = {"id": self.id, "object": "conversation", "created_at": int(self.created_at.timestamp())}
+    def write(self, **more: str | None) -> bytes:
+        """The conversation in the words of the API. more: what ours say besides."""
+        head = {"id": self.id, "object": "conversation", "created_at": int(self.created_at.timestamp()), **more}
         return jsontext.dumps(head)[:-1] + b',"metadata":' + self.metadata + b"}"

@@ -8,7 +8,7 @@ from convstore.domain import items
 from convstore.domain.items import Item
 from convstore.domain.jsontext import Raw
 from convstore.schemas import problems
-from convstore.schemas.fields import Checked, QueryWords
+from convstore.schemas.fields import Checked, QueryInteger, QueryWords, Text
 from convstore.schemas.items import MOST_ADDED, check_added
 from convstore.schemas.responses import INCLUDABLE, CreateResponse, ListInputItems, check, read
 
@@ -25,12 +25,25 @@ class CreateConversation(Schema):
     metadata = CreateResponse._declared_fields["metadata"]
 
 
+class ListConversations(Schema):
+    """Query parameters of `GET /v1/conversations`; `metadata.NAME=VALUE` besides."""
+
+    limit = QueryInteger(least=1, most=1_000, metadata={"description": "Conversations a page, 20 unless told."})
+    order = ListInputItems._declared_fields["order"]
+    after = Text(allow_none=False, metadata={"description": "The id of the last conversation of the page before."})
+    before = Text(allow_none=False, metadata={"description": "The id of the first conversation of the page after."})
+    since = QueryInteger(least=0, most=2**40, metadata={"description": "Begun at this Unix time or later."})
+    until = QueryInteger(least=0, most=2**40, metadata={"description": "Begun before this Unix time."})
+    title = Text(allow_none=False, longest=255, metadata={"description": "Words of the title, in any case."})
+
+
 class UpdateConversation(Schema):
-    """`POST /v1/conversations/{id}`: the metadata replaces what was there."""
+    """`POST /v1/conversations/{id}`: the metadata, or the title, replaces what was there."""
 
     class Meta:
         unknown = INCLUDE
 
+    title = Text(longest=255, metadata={"description": "Empty: the first line of the first question."})
     metadata = CreateResponse._declared_fields["metadata"]
 
 
@@ -66,13 +79,17 @@ def new_conversation(body: bytes) -> tuple[bytes, tuple[Item, ...]]:
     return _metadata(members), _items(members)
 
 
-def new_metadata(body: bytes) -> bytes:
-    """The metadata, a JSON object, that is to replace a conversation's. Raises InvalidRequest."""
+def new_description(body: bytes) -> tuple[bytes | None, str | None]:
+    """The metadata, a JSON object, and the title that are to replace a conversation's; None for what stays.
+
+    Raises InvalidRequest.
+    """
     members = read(body)
     check(UpdateConversation, members)
-    if "metadata" not in members:
+    if "metadata" not in members and "title" not in members:
         raise problems.missing("metadata")
-    return _metadata(members)
+    title = (members["title"].value or "") if "title" in members else None
+    return (_metadata(members) if "metadata" in members else None), title
 
 
 def new_items(body: bytes) -> tuple[Item, ...]:

@@ -18,13 +18,20 @@ from convstore.domain.conversation import Conversation
 from convstore.domain.exchange import ADDED, NOTHING, Beginning, Linked
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import REMOVAL, Item, listed, shown_id
-from convstore.errors import ConversationItemNotFound, ConversationLocked, ConversationNotFound, DuplicateItem
+from convstore.errors import (
+    ConversationItemNotFound,
+    ConversationLocked,
+    ConversationNotFound,
+    DuplicateItem,
+    InvalidRequest,
+)
 from convstore.services import paging
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal
 from convstore.storage import conversations, direct, exchanges, turns
 from convstore.storage.conversations import Tip
+from convstore.storage.conversations import Wanted as Wanted
 from convstore.storage.exchanges import Placed
 from convstore.storage.turns import Parent
 
@@ -55,12 +62,36 @@ def get(deps: Deps, principal: Principal, conversation_id: str) -> Conversation:
     return found
 
 
-def describe(deps: Deps, principal: Principal, conversation_id: str, metadata: bytes) -> Conversation:
-    """Replace its metadata, a JSON object. Raises ConversationNotFound."""
+def describe(
+    deps: Deps, principal: Principal, conversation_id: str, metadata: bytes | None, title: str | None = None
+) -> Conversation:
+    """Replace its metadata, a JSON object, its title, or both. Raises ConversationNotFound."""
     with deps.database.writing(principal.project_id) as scope:
-        if not conversations.describe(scope, conversation_id, metadata):
+        if not conversations.describe(scope, conversation_id, metadata, title):
             raise ConversationNotFound(conversation_id)
     return get(deps, principal, conversation_id)
+
+
+def index(deps: Deps, principal: Principal, page: Page, wanted: Wanted) -> Listing:
+    """A page of the project's conversations, as JSON. Raises InvalidRequest for a cursor that is none of them."""
+    with deps.database.reading(principal.project_id) as scope:
+        for name, cursor in (("after", page.after), ("before", page.before)):
+            if cursor is not None and conversations.get(scope, cursor) is None:
+                raise InvalidRequest(
+                    f"Conversation with id '{cursor}' not found in this list.", param=name, code="invalid_value"
+                )
+        found = conversations.listed(
+            scope,
+            page.limit + 1,
+            newest_first=page.order == "desc",
+            after=page.after,
+            before=page.before,
+            wanted=wanted,
+        )
+    has_more = len(found) > page.limit
+    from_the_end = page.before is not None and page.after is None
+    chosen = found[-page.limit :] if from_the_end else found[: page.limit]
+    return Listing([(each.id, each.write(title=title)) for each, title in chosen], has_more)
 
 
 def delete(deps: Deps, principal: Principal, conversation_id: str) -> None:

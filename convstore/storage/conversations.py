@@ -4,13 +4,17 @@ What is added by hand is an exchange that has ended as it begins, without a resp
 conversation in the statement that writes it, if the tip is still the one it was made for and nobody is answering.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, cast, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from convstore import ids
+from convstore.domain import preview
 from convstore.domain.conversation import Conversation
 from convstore.domain.exchange import Beginning
 from convstore.domain.fingerprints import Thread
@@ -24,11 +28,22 @@ from convstore.storage.turns import ConversationTaken, LaneTaken
 from convstore.storage.types import micros
 
 _c = tables.conversations
+_e = tables.exchanges
 
 _ADDED_COLUMNS = tuple(
     "id project_id conversation_id parent_id lane depth input_count status origin stored requested_model "
-    "settings_hash api_key_id request_id created_at completed_at linked fingerprint".split()
+    "settings_hash api_key_id request_id created_at completed_at linked fingerprint question".split()
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which conversations of a list: begun in this time, with these words in the title, with these metadata."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    title: str | None = None
+    metadata: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +68,84 @@ def get(scope: Scope, conversation_id: str) -> Conversation | None:
     return Conversation(conversation_id, row.created_at, row.metadata.encode() if row.metadata else b"{}")
 
 
-def describe(scope: Scope, conversation_id: str, metadata: bytes) -> bool:
-    """Replace its metadata. False when there is no such conversation."""
-    change = update(_c).where(_is_there(scope, conversation_id)).values(metadata=metadata.decode())
+def title(scope: Scope, conversation_id: str) -> str | None:
+    """What it is called: as somebody named it, or the first line of its first question."""
+    query = select(_title()).where(_is_there(scope, conversation_id))
+    return scope.connection.execute(query).scalar()
+
+
+def listed(
+    scope: Scope,
+    limit: int,
+    *,
+    newest_first: bool = True,
+    after: str | None = None,
+    before: str | None = None,
+    wanted: Wanted | None = None,
+) -> list[tuple[Conversation, str | None]]:
+    """Conversations with their titles, in order of age.
+
+    Of those behind *after* and before *before* the first, or the last when only *before* is given.
+    """
+    query = select(_c.c.id, _c.c.created_at, _c.c.metadata, _title()).where(
+        _c.c.project_id == scope.project_id, _c.c.deleted_at.is_(None)
+    )
+    for condition in _conditions(scope, wanted or Wanted()):
+        query = query.where(condition)
+    if after is not None:
+        query = query.where(_c.c.id < after if newest_first else _c.c.id > after)
+    if before is not None:
+        query = query.where(_c.c.id > before if newest_first else _c.c.id < before)
+    backwards = before is not None and after is None
+    falling = newest_first != backwards
+    rows = scope.connection.execute(query.order_by(_c.c.id.desc() if falling else _c.c.id).limit(limit))
+    found = [
+        (Conversation(row.id, row.created_at, row.metadata.encode() if row.metadata else b"{}"), row.title)
+        for row in rows
+    ]
+    return found[::-1] if backwards else found
+
+
+def _title() -> Any:
+    first = (
+        select(_e.c.question)
+        .where(_e.c.conversation_id == _c.c.id, literal_column("exchanges.lane = exchanges.id"))
+        .where(_e.c.depth == 0, _e.c.deleted_at.is_(None))
+        .order_by(_e.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(_c.c.title, first).label("title")
+
+
+def _conditions(scope: Scope, wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        found.append(_c.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(_c.c.created_at < wanted.until)
+    if wanted.title is not None:
+        found.append(func.lower(_title()).contains(wanted.title.lower(), autoescape=True))
+    for name, value in wanted.metadata:
+        found.append(_member(scope, name) == value)
+    return found
+
+
+def _member(scope: Scope, name: str) -> Any:
+    """A member of the metadata, as text."""
+    if scope.connection.dialect.name == "postgresql":
+        return cast(_c.c.metadata, JSONB)[name].astext
+    return func.json_extract(_c.c.metadata, f"$.{json.dumps(name)}")
+
+
+def describe(scope: Scope, conversation_id: str, metadata: bytes | None, title: str | None) -> bool:
+    """Replace its metadata, its title, or both; an empty title is none. False when there is no such conversation."""
+    values: dict[str, Any] = {}
+    if metadata is not None:
+        values["metadata"] = metadata.decode()
+    if title is not None:
+        values["title"] = title or None
+    change = update(_c).where(_is_there(scope, conversation_id)).values(**values)
     return scope.connection.execute(change).rowcount > 0
 
 
@@ -142,6 +232,7 @@ def _added(
         created_at,
         str(addition.linked) if addition.linked else None,
         thread.pack() if thread else None,
+        preview.of_question(addition.items),
     )
     shared = {addition.settings_hash: addition.settings}
     writes: list[Write] = [Insert(tables.exchanges, _ADDED_COLUMNS, [row])]

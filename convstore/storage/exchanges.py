@@ -65,6 +65,13 @@ def status(scope: Scope, exchange_id: str) -> str | None:
     return scope.connection.execute(query).scalar()
 
 
+def shown(scope: Scope, exchange_id: str) -> tuple[bytes | None, int]:
+    """The digest of what the model was shown, and how many items of the thread had no room in its window."""
+    query = select(_e.c.context_sha256, _e.c.context_cut)
+    row = scope.connection.execute(query.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)).one()
+    return row.context_sha256 and bytes(row.context_sha256), row.context_cut or 0
+
+
 def output(scope: Scope, exchange: Exchange) -> list[Item]:
     """The output items of an exchange, in order."""
     query = _items(scope).where(_i.c.lane == exchange.lane, _i.c.depth == exchange.depth, _i.c.output)
@@ -97,10 +104,10 @@ def remaining(placed: Sequence[Placed]) -> list[Placed]:
     ]
 
 
-def thread(scope: Scope, tip_id: str, *, bodies: bool = True) -> list[Placed]:
+def thread(scope: Scope, tip_id: str, *, bodies: bool = True, first: int = 0, last: int | None = None) -> list[Placed]:
     """The items from the root to the exchange with this id, its own among them; and removals. One statement.
 
-    bodies: read them too; without, every body is empty.
+    bodies: read them too; without, every body is empty. first and last: only of exchanges of these depths.
     """
     path = paths.to(scope, tip_id)
     owner = _e.alias("owner")
@@ -112,6 +119,10 @@ def thread(scope: Scope, tip_id: str, *, bodies: bool = True) -> list[Placed]:
         columns = (_i, _shared.c.body.label("shared_body"))
         source = source.outerjoin(_shared, _is_shared(scope))
     query: Select[Any] = select(*columns, owner.c.id.label("exchange_id")).select_from(source)
+    if first > 0:
+        query = query.where(_i.c.depth >= first)
+    if last is not None:
+        query = query.where(_i.c.depth <= last)
     rows = scope.connection.execute(query.order_by(_i.c.depth, _i.c.position))
     return [
         Placed(

@@ -67,13 +67,13 @@ class Codex:
         self.history += items
         stream = self._client.responses.create(
             model=MODEL,
-            input=self.history,
             stream=True,
             store=False,
             include=["reasoning.encrypted_content"],
             prompt_cache_key=self._thread,
             parallel_tool_calls=True,
-            extra_body={"client_metadata": {"session": self._thread}},
+            # As it is: the SDK's look at each item of its own parameter costs more than the whole service.
+            extra_body={"input": self.history, "client_metadata": {"session": self._thread}},
         )
         for event in stream:
             if event.type == "response.output_item.done":

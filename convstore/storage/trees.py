@@ -1,0 +1,155 @@
+"""Reading trees: lanes, figures and headers of exchanges. No body is read here.
+
+A tree is read by its lanes: those of a conversation are found by an index of their own, the exchanges of a lane by
+(lane, depth).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, func, literal_column, select, union_all
+
+from convstore import ids
+from convstore.domain import jsontext, usage
+from convstore.domain.tree import Lane, Leaf, Node
+from convstore.storage import direct, paths, tables
+from convstore.storage.database import Database
+from convstore.storage.direct import Cursor
+from convstore.storage.rows import packed
+from convstore.storage.scope import Scope
+
+_e = tables.exchanges
+
+# SQLite takes 32,766 parameters; a statement of this many is planned and parsed in no time.
+MOST = 500
+
+_COUNTS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
+_PLAIN = tuple(
+    "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
+    "answer incomplete_reason created_at first_event_at completed_at deleted_at".split()
+)
+_HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *_COUNTS, "error"))
+
+
+def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str, Lane]:
+    """The lanes of a conversation, by id. One statement."""
+    with direct.reading(database) as cursor:
+        values = (packed(ids.PROJECT, project_id), packed(ids.CONVERSATION, conversation_id))
+        rows = cursor.execute(_LANES, values).fetchall()
+    found = [
+        Lane(_exchange(own), depth, (_exchange(parent_lane), parent_depth) if parent_lane else None)
+        for own, depth, parent_lane, parent_depth in rows
+    ]
+    return {lane.id: lane for lane in found}
+
+
+def members(database: Database, project_id: str, lanes_from: Mapping[str, int]) -> dict[str, list[Leaf]]:
+    """The exchanges of these lanes, each from a depth on, with their figures: by lane, in order."""
+    found: dict[str, list[Leaf]] = {}
+    wanted = list(lanes_from.items())
+    with direct.reading(database) as cursor:
+        for start in range(0, len(wanted), MOST):
+            for leaf in _members(cursor, project_id, wanted[start : start + MOST]):
+                found.setdefault(leaf.lane, []).append(leaf)
+    return found
+
+
+def _members(cursor: Cursor, project_id: str, lanes_from: Sequence[tuple[str, int]]) -> list[Leaf]:
+    project = packed(ids.PROJECT, project_id)
+    values = [value for lane, depth in lanes_from for value in (packed(ids.EXCHANGE, lane), depth)]
+    places = ", ".join(["(?, ?)" if cursor.is_sqlite else "(?::bytea, ?::integer)"] * len(lanes_from))
+    sql = (
+        f"WITH wanted(lane, depth) AS (VALUES {places}) SELECT e.id, e.lane, e.depth, {', '.join(_COUNTS)}"
+        " FROM wanted CROSS JOIN exchanges e WHERE e.lane = wanted.lane AND e.depth >= wanted.depth"
+        " AND e.project_id = ? ORDER BY e.lane, e.depth"
+    )
+    names: dict[bytes, str] = {}
+    found = []
+    for own, lane, depth, *counts in cursor.execute(sql, (*values, project)).fetchall():
+        of_lane = names.get(lane) or names.setdefault(lane, _exchange(lane))
+        found.append(Leaf(_exchange(own), of_lane, depth, usage.of_columns(*counts)))
+    return found
+
+
+def nodes(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Node]:
+    """The headers of these exchanges, by id."""
+    found: dict[str, Node] = {}
+    for start in range(0, len(exchange_ids), MOST):
+        query = select(*_HEADER).where(
+            _e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids[start : start + MOST])
+        )
+        found |= {row.id: _node(row) for row in scope.connection.execute(query)}
+    return found
+
+
+def place(scope: Scope, exchange_id: str) -> tuple[str, str, int] | None:
+    """(conversation, lane, depth) of an exchange, whether clients can ask for it or not."""
+    query = select(_e.c.conversation_id, _e.c.lane, _e.c.depth)
+    row = scope.connection.execute(query.where(_e.c.project_id == scope.project_id, _e.c.id == exchange_id)).fetchone()
+    return None if row is None else (row.conversation_id, row.lane, row.depth)
+
+
+def thread(scope: Scope, tip_id: str, first: int, last: int) -> list[Node]:
+    """The headers of a thread's exchanges from one depth to another, in order. One statement."""
+    path = paths.to(scope, tip_id)
+    source = path.join(_e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth))
+    query = select(*_HEADER).select_from(source).where(_e.c.project_id == scope.project_id)
+    rows = scope.connection.execute(query.where(_e.c.depth >= first, _e.c.depth <= last).order_by(_e.c.depth))
+    return [_node(row) for row in rows]
+
+
+def children(scope: Scope, exchange_id: str, limit: int, after: str | None = None) -> list[Node]:
+    """The headers of an exchange's children, oldest first, behind the one with the id *after*. One statement.
+
+    The first child goes on in its parent's lane; the others open one of their own, and are found by that.
+    """
+    parent = _e.alias("parent")
+    going_on = (
+        select(_e.c.id)
+        .select_from(parent.join(_e, and_(_e.c.lane == parent.c.lane, _e.c.depth == parent.c.depth + 1)))
+        .where(parent.c.project_id == scope.project_id, parent.c.id == exchange_id)
+    )
+    # The index of parents holds what opens a lane; SQLite compares texts to see that it may be used.
+    opening = select(_e.c.id).where(_e.c.parent_id == exchange_id, literal_column("exchanges.lane = exchanges.id"))
+    both = union_all(going_on, opening).subquery()
+    query = select(*_HEADER).where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
+    if after is not None:
+        query = query.where(_e.c.id > after)
+    return [_node(row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
+
+
+def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = None) -> list[Node]:
+    """The headers of a conversation's tips, newest first, behind the one with the id *after*. One statement.
+
+    Each lane ends in one, and no exchange between its ends is one.
+    """
+    lane, inner = _e.alias("lane"), _e.alias("inner")
+    last = select(func.max(inner.c.depth)).where(inner.c.lane == lane.c.id).scalar_subquery()
+    source = lane.join(_e, and_(_e.c.lane == lane.c.id, _e.c.depth == last))
+    query: Select[Any] = select(*_HEADER).select_from(source)
+    query = query.where(lane.c.conversation_id == conversation_id, literal_column("lane.lane = lane.id"))
+    query = query.where(lane.c.project_id == scope.project_id)
+    if after is not None:
+        query = query.where(_e.c.id < after)
+    return [_node(row) for row in scope.connection.execute(query.order_by(_e.c.id.desc()).limit(limit))]
+
+
+def _node(row: Row[Any]) -> Node:
+    columns = row._mapping
+    error = jsontext.loads(columns["error"]) if columns["error"] else None
+    return Node(
+        **{name: columns[name] for name in _PLAIN},
+        usage=usage.of_columns(*(columns[name] for name in _COUNTS)),
+        error_code=error.get("code") if error else None,
+    )
+
+
+def _exchange(packed_id: bytes) -> str:
+    return ids.unpack(ids.EXCHANGE, bytes(packed_id))
+
+
+_LANES = (
+    "SELECT h.id, h.depth, p.lane, p.depth FROM exchanges h"
+    " LEFT JOIN exchanges p ON p.project_id = h.project_id AND p.id = h.parent_id"
+    " WHERE h.project_id = ? AND h.conversation_id = ? AND h.lane = h.id"
+)
