@@ -7,13 +7,13 @@ out of messages.
     ConvstoreError
     ├── Misconfigured                 the service cannot start like this
     ├── InvalidRequest                the caller must change the request
-    │   ├── PreviousResponseNotFound, ParentUnfinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
+    │   ├── PreviousResponseNotFound, ParentUnfinished, NotFinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
     │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong
     │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
     ├── NotFound                      absent, deleted and somebody else's are the same
-    ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress
+    ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
                                       UpstreamCut, UpstreamHungUp, UpstreamBusy
@@ -68,6 +68,15 @@ class ParentUnfinished(InvalidRequest):
         super().__init__(
             f"Previous response with id '{response_id}' is not finished yet. Wait for its end before continuing it."
         )
+
+
+class NotFinished(InvalidRequest):
+    """What is to be asked again is still being answered."""
+
+    code = "response_not_finished"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"Response '{response_id}' is not finished yet. Wait for its end, or cancel it.")
 
 
 class ConversationLocked(InvalidRequest):
@@ -171,6 +180,13 @@ class ResponseNotFound(NotFound):
         super().__init__(f"Response with id '{response_id}' not found.")
 
 
+class BranchNotFound(NotFound):
+    """No branch of this name belongs to this project."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Branch '{name}' not found.")
+
+
 class ItemNotFound(NotFound):
     """No stored item has this id."""
 
@@ -197,6 +213,26 @@ class IdempotencyInProgress(Conflict):
     """The request with this Idempotency-Key is still running. Try again in a few seconds."""
 
     code = "idempotency_in_progress"
+
+
+class BranchTaken(Conflict):
+    """Another branch of the project has this name."""
+
+    code = "branch_exists"
+    param = "name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A branch named '{name}' exists already. Move it, or choose another name.")
+
+
+class BranchMoved(Conflict):
+    """The branch does not point where the caller thinks."""
+
+    code = "branch_moved"
+    param = "expected"
+
+    def __init__(self, name: str, tip_id: str) -> None:
+        super().__init__(f"The branch '{name}' points at '{tip_id}' by now.")
 
 
 # -- ours -----------------------------------------------------------------------------------------------------

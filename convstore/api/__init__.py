@@ -10,6 +10,16 @@
     GET     /v1/responses/{id}/thread            the exchanges from the root to this one
     GET     /v1/responses/{id}/children          what continues it
     GET     /v1/responses/{id}/context           exactly what the model was shown
+    POST    /v1/responses/{id}/branch            its question again, with edits
+    POST    /v1/responses/{id}/replay            its thread again, on other models
+    GET     /v1/branches                         names for exchanges
+    POST    /v1/branches                         a new one
+    GET     /v1/branches/{name}                  one of them
+    POST    /v1/branches/{name}                  move it, rename it
+    DELETE  /v1/branches/{name}                  forget it
+    GET     /v1/replays                          threads that were asked again
+    GET     /v1/replays/{id}                     one of them, turn by turn
+    POST    /v1/replays/{id}/cancel              stop it
     POST    /v1/conversations                    begin a conversation
     GET     /v1/conversations                    list them, with their titles
     GET     /v1/conversations/{id}/tree          the tree of its exchanges, with figures
@@ -38,7 +48,19 @@ Each module is one noun. A door is: route, guard, shape in, shape out, one sente
 
 from flask import Flask
 
-from convstore.api import conversations, docs, errors, jobs, models, operations, requests, responses, trees
+from convstore.api import (
+    branches,
+    conversations,
+    docs,
+    errors,
+    jobs,
+    models,
+    operations,
+    replays,
+    requests,
+    responses,
+    trees,
+)
 from convstore.services.deps import Deps
 
 
@@ -48,7 +70,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    docs.register(
-        app, [responses.blueprint, conversations.blueprint, trees.blueprint, models.blueprint, jobs.blueprint]
-    )
+    nouns = (responses, conversations, trees, branches, replays, models, jobs)
+    docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

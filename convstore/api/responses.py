@@ -39,9 +39,7 @@ def create() -> Response:
     key = idempotency_key(request.headers.get("Idempotency-Key"))
     answer = relay.create(deps(), principal(), asked, relay.call_of(request_id(), key, content))
     g.response_id = answer.response_id
-    response = json(answer.body) if isinstance(answer, Whole) else _events(answer)
-    response.headers.update(answer.headers)
-    return response
+    return answered(answer)
 
 
 # werkzeug keeps upgrades apart from plain requests: without websocket=True they never get here.
@@ -109,6 +107,13 @@ def input_tokens() -> Response:
     counted = tokens.count(deps(), principal(), count_request(body()))
     response = json(jsontext.dumps({"object": "response.input_tokens", "input_tokens": counted.tokens}))
     response.headers["x-convstore-estimated"] = str(counted.estimated).lower()
+    return response
+
+
+def answered(answer: Whole | Streamed) -> Response:
+    """What goes to the client who asked: a response, or its events."""
+    response = json(answer.body) if isinstance(answer, Whole) else _events(answer)
+    response.headers.update(answer.headers)
     return response
 
 

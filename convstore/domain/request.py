@@ -83,6 +83,16 @@ class CreateRequest:
         return jsontext.join(found).encode() if found else None
 
 
+def edited(members: Mapping[str, Raw], edits: Mapping[str, Raw], items: tuple[Item, ...]) -> CreateRequest:
+    """The request with some of its members replaced; one that is replaced by null is left out."""
+    return of_members({**members, **edits}, items)
+
+
+def is_masked(members: Mapping[str, Raw]) -> bool:
+    """Whether a request that was read back lacks a secret of an MCP server: none is stored."""
+    return "tools" in members and f'"{MASK}"' in members["tools"].text
+
+
 def of_members(members: Mapping[str, Raw], items: tuple[Item, ...]) -> CreateRequest:
     """The request made of checked members and its items."""
     given = {name: raw for name, raw in members.items() if raw.value is not None}

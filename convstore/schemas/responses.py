@@ -236,8 +236,8 @@ def create_request(body: bytes, *, strict: bool = False) -> CreateRequest:
     _check_names(members, strict)
     check(CreateResponse, members)
     _check_sources(members)
-    _check_background(members)
-    return request.of_members(members, _items(members.get("input")))
+    check_background(members)
+    return request.of_members(members, items_of(members.get("input")))
 
 
 def read(body: bytes, split: tuple[str, ...] = ()) -> dict[str, Raw]:
@@ -312,8 +312,8 @@ def _check_sources(members: Mapping[str, Raw]) -> None:
         )
 
 
-def _check_background(members: Mapping[str, Raw]) -> None:
-    """A background request is answered from what is stored of it."""
+def check_background(members: Mapping[str, Raw]) -> None:
+    """A background request is answered from what is stored of it. Raises InvalidRequest, UnsupportedParameter."""
     given = {name: raw.value for name, raw in members.items() if name in ("background", "store", "tools")}
     if not given.get("background"):
         return
@@ -333,7 +333,8 @@ def _check_background(members: Mapping[str, Raw]) -> None:
             )
 
 
-def _items(raw: Raw | None) -> tuple[Item, ...]:
+def items_of(raw: Raw | None) -> tuple[Item, ...]:
+    """The items of a checked input, split by element when it is an array."""
     if raw is None or raw.value is None:
         return ()
     if raw.elements is None:
@@ -363,7 +364,7 @@ def count_request(body: bytes) -> CreateRequest:
     members = read(body, split=("input",))
     check(CountInputTokens, members)
     _check_one_history(members)
-    return request.of_members(members, _items(members.get("input")))
+    return request.of_members(members, items_of(members.get("input")))
 
 
 def idempotency_key(header: str | None) -> str | None:

@@ -4,7 +4,7 @@ Everything that an upstream is sent is on record, but for secrets, and those are
 continues does not change: a finished exchange is immutable, and nobody else writes to its conversation meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ def again(deps: Deps, principal: Principal, exchange: Exchange) -> Asked:
         sent = own
         if exchange.linked == Linked.INFERRED:
             sent = [item for _, item in histories.sent_items(scope, exchange)]
-    request = _request(exchange, sent)
+    request = made_of({**members(exchange), "stream": _raw(True)}, sent, exchange.settings)
     return Asked(beginning(exchange, own), request, _standing(deps, principal, exchange, request))
 
 
@@ -64,15 +64,20 @@ def beginning(exchange: Exchange, own: Sequence[Item]) -> Beginning:
     )
 
 
-def _request(exchange: Exchange, items: Sequence[Item]) -> CreateRequest:
+def members(exchange: Exchange) -> dict[str, Raw]:
+    """The members of a request, but for its input, what it continues, and how it was to be answered."""
     members = jsontext.members(exchange.settings.decode())
     if exchange.metadata:
         members["metadata"] = Raw(jsontext.loads(exchange.metadata), exchange.metadata.decode())
     if exchange.extras:
         members |= jsontext.members(exchange.extras.decode())
-    own = {"user": exchange.user, "safety_identifier": exchange.safety_identifier, "stream": True}
-    members |= {name: _raw(value) for name, value in own.items() if value is not None}
-    return CreateRequest(members, tuple(items), exchange.settings, jsontext.digest(exchange.settings))
+    own = {"user": exchange.user, "safety_identifier": exchange.safety_identifier}
+    return members | {name: _raw(value) for name, value in own.items() if value is not None}
+
+
+def made_of(members: Mapping[str, Raw], items: Sequence[Item], settings: bytes) -> CreateRequest:
+    """The request of these members, whose settings are known."""
+    return CreateRequest(members, tuple(items), settings, jsontext.digest(settings))
 
 
 def _raw(value: Any) -> Raw:

@@ -49,10 +49,21 @@ def enqueue(
 
 
 def insertion(
-    deps: Deps, project_id: str, kind: str, *, subject: str | None = None, arguments: Mapping[str, Any] | None = None
+    deps: Deps,
+    project_id: str,
+    kind: str,
+    *,
+    subject: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    job_id: str | None = None,
 ) -> tuple[str, Insert]:
-    """The id of a new job, and the write that puts it in the queue, for a batch of others (storage/statements.py)."""
+    """The id of a new job, and the write that puts it in the queue, for a batch of others (storage/statements.py).
+
+    job_id: where the job's id was needed before it.
+    """
     job = _new(deps, kind, subject, arguments)
+    if job_id is not None:
+        job = replace(job, id=job_id)
     return job.id, jobs.insertion(project_id, job)
 
 

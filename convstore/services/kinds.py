@@ -3,9 +3,10 @@
 A worker takes only what it finds here: while a new version is rolled out, old workers leave the new kinds to new ones.
 """
 
-from convstore.services import background, queued
+from convstore.services import background, queued, replaying, replays
 from convstore.services.kind import Kind
 
 KINDS: dict[str, Kind] = {
     queued.JOB: Kind(background.work, settle=background.settle, stop=background.stop),
+    replays.JOB: Kind(replaying.work, settle=replaying.settle, stop=replaying.stop, most=8),
 }

@@ -18,6 +18,7 @@ from convstore.services.following import Follower
 from convstore.services.streaming import Streamed
 from convstore.storage import background, direct, exchanges, journals
 from convstore.storage.journals import Part
+from convstore.storage.statements import Write
 from convstore.storage.turns import IdempotencyKey
 
 # What the engine calls this work.
@@ -27,15 +28,20 @@ PATIENCE_S = 1.0
 NAP_S = 0.02
 
 
-def put(deps: Deps, project_id: str, beginning: Beginning, key: IdempotencyKey | None) -> None:
-    """Put a request and its job on disk. Raises KeyTaken, LaneTaken, ConversationTaken, StorageUnavailable."""
+def put(
+    deps: Deps, project_id: str, beginning: Beginning, key: IdempotencyKey | None, besides: Sequence[Write] = ()
+) -> None:
+    """Put a request and its job on disk.
+
+    Raises KeyTaken, LaneTaken, NameTaken, ConversationTaken, StorageUnavailable.
+    """
     assert deps.enqueue is not None
     parts = []
     if beginning.background is Background.STREAMED:
         stream = ResponseStream(beginning.id, len(beginning.items), lambda status: beginning.response(status).write())
         parts.append(Part(beginning.id, 0, 0, 1, stream.queue()))
     with deps.database.writing(project_id) as scope:
-        background.queue(deps.database, scope, beginning, parts, key)
+        background.queue(deps.database, scope, beginning, parts, key, besides)
         deps.enqueue(scope, JOB, beginning.id, {})
 
 

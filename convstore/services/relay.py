@@ -12,7 +12,7 @@ which asks and records (queued.py, background.py).
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from convstore import ids
@@ -42,6 +42,7 @@ from convstore.services.standing import Standing
 from convstore.services.streaming import Streamed
 from convstore.services.turn import Turn, end_later
 from convstore.storage import exchanges, idempotency, turns
+from convstore.storage.statements import Write
 from convstore.storage.turns import IdempotencyKey
 from convstore.upstream import failures
 from convstore.upstream.client import Answer, Upstream
@@ -65,6 +66,16 @@ class Whole:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """A request that was made from an exchange: where it stands, of what origin it is, and what is written with it."""
+
+    stands: Standing
+    origin: str
+    origin_id: str
+    besides: Callable[[Beginning], Sequence[Write]]
+
+
 def call_of(request_id: str, idempotency_key: str | None, body: bytes) -> Call:
     """The Call of a request with this body."""
     if not idempotency_key:
@@ -72,8 +83,13 @@ def call_of(request_id: str, idempotency_key: str | None, body: bytes) -> Call:
     return Call(request_id, IdempotencyKey(idempotency_key, hashlib.sha256(body).digest()))
 
 
-def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call) -> Whole | Streamed:
-    """Answer a create request. Raises InvalidRequest, Conflict, StorageUnavailable, UpstreamError."""
+def create(
+    deps: Deps, principal: Principal, request: CreateRequest, call: Call, remade: Remade | None = None
+) -> Whole | Streamed:
+    """Answer a create request. Raises InvalidRequest, Conflict, StorageUnavailable, UpstreamError.
+
+    remade: when it is no client's own, but made from an exchange (branching.py).
+    """
     if call.key is not None:
         earlier = _earlier(deps, principal, call.key)
         if earlier is not None:
@@ -85,15 +101,15 @@ def create(deps: Deps, principal: Principal, request: CreateRequest, call: Call)
     upstream = deps.upstreams.serving(request.model)
     request = standing.resolved(deps, principal, request)
     try:
-        stands = standing.of(deps, principal, request)
+        stands = remade.stands if remade else standing.of(deps, principal, request)
         context.check(stands.history, request.items, whole=stands.is_unchecked)
         shown = fitted(request, stands.history, upstream)
         if request.background:
-            return _queued(deps, principal, request, call, stands, shown)
-        turn = _begin(deps, principal, request, call, stands, shown, upstream)
+            return _queued(deps, principal, request, call, stands, shown, remade)
+        turn = _begin(deps, principal, request, call, stands, shown, upstream, remade)
     except turns.KeyTaken:
         # Two requests with one key, at the same time: the other was first.
-        return create(deps, principal, request, call)
+        return create(deps, principal, request, call, remade)
     except ConversationLocked:
         # By this very request, perhaps, which came twice at the same time.
         earlier = _earlier(deps, principal, call.key) if call.key else None
@@ -175,17 +191,24 @@ def _begin(
     stands: Standing,
     shown: Shown,
     upstream: Upstream,
+    remade: Remade | None,
 ) -> Turn:
-    """Put the request on disk. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
-    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands, shown), call)
+    """Put the request on disk. Raises KeyTaken, NameTaken, ConversationLocked, StorageUnavailable."""
+    beginning = _put(deps, principal, begun(deps, principal, request, call, stands, shown, remade), call, remade)
     return Turn(deps, principal, beginning, question(request, stands, shown, upstream), upstream, stands.thread)
 
 
 def _queued(
-    deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing, shown: Shown
+    deps: Deps,
+    principal: Principal,
+    request: CreateRequest,
+    call: Call,
+    stands: Standing,
+    shown: Shown,
+    remade: Remade | None,
 ) -> Whole | Streamed:
-    """Put the request on disk for a worker. Raises KeyTaken, ConversationLocked, StorageUnavailable."""
-    beginning = _put(deps, principal, _beginning(deps, principal, request, call, stands, shown), call)
+    """Put the request on disk for a worker. Raises KeyTaken, NameTaken, ConversationLocked, StorageUnavailable."""
+    beginning = _put(deps, principal, begun(deps, principal, request, call, stands, shown, remade), call, remade)
     if not request.stream:
         return Whole(beginning.id, beginning.response("queued").write())
     with deps.database.reading(principal.project_id) as scope:
@@ -208,22 +231,23 @@ def question(request: CreateRequest, stands: Standing, shown: Shown, upstream: U
     return Question(request, upstream.model_name(request.model), shown.bodies, len(request.items), previous)
 
 
-def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call) -> Beginning:
+def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call, remade: Remade | None) -> Beginning:
     """Write the request, or its figures alone if the project discards it; in a lane of its own if need be.
 
     Raises KeyTaken, ConversationLocked, StorageUnavailable.
     """
     written, key = beginning, call.key
+    besides = remade.besides(beginning) if remade else ()
     if principal.settings.discards(stored=beginning.stored):
         # Nor its key: there will be no answer to give a second time.
         written, key = beginning.without_content(), None
     try:
         if beginning.background:
-            queued.put(deps, principal.project_id, written, key)
+            queued.put(deps, principal.project_id, written, key, besides)
         else:
-            turns.begin(deps.database, principal.project_id, written, deps.process, key)
+            turns.begin(deps.database, principal.project_id, written, deps.process, key, besides)
     except turns.LaneTaken:
-        return _put(deps, principal, replace(beginning, lane=beginning.id), call)
+        return _put(deps, principal, replace(beginning, lane=beginning.id), call, remade)
     except turns.ConversationTaken as error:
         raise ConversationLocked from error
     except StorageUnavailable:
@@ -232,9 +256,16 @@ def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call) -> 
     return beginning
 
 
-def _beginning(
-    deps: Deps, principal: Principal, request: CreateRequest, call: Call, stands: Standing, shown: Shown
+def begun(
+    deps: Deps,
+    principal: Principal,
+    request: CreateRequest,
+    call: Call,
+    stands: Standing,
+    shown: Shown,
+    remade: Remade | None = None,
 ) -> Beginning:
+    """How the exchange of a request begins."""
     exchange_id = ids.new(ids.EXCHANGE)
     parent = stands.parent
     new_id = stands.conversation_id or ids.new(ids.CONVERSATION)
@@ -257,6 +288,8 @@ def _beginning(
         extras=request.extras(),
         api_key_id=principal.key_id,
         request_id=call.request_id,
+        origin=remade.origin if remade else "create",
+        origin_id=remade.origin_id if remade else None,
         linked=stands.linked,
         tip_id=stands.tip_id,
         sent=stands.sent,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from convstore import ids
 from convstore.domain import fingerprints
 from convstore.domain.context import ContextItem
-from convstore.domain.exchange import Linked, Sent
+from convstore.domain.exchange import Exchange, Linked, Sent
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item
 from convstore.domain.request import CreateRequest
@@ -73,6 +73,22 @@ def of(deps: Deps, principal: Principal, request: CreateRequest) -> Standing:
     if again:
         _no_item_twice(deps, principal, standing.parent, again)
     return replace(standing, thread=continued(principal, request, standing)) if deps.relay.link_histories else standing
+
+
+def beside(deps: Deps, principal: Principal, exchange: Exchange, request: CreateRequest) -> Standing:
+    """Where another child of the same parent stands; beside a root there is another root of the conversation."""
+    return behind(deps, principal, exchange.parent_id, exchange.conversation_id, request)
+
+
+def behind(
+    deps: Deps, principal: Principal, parent_id: str | None, conversation_id: str, request: CreateRequest
+) -> Standing:
+    """Where a request of our own making stands behind an exchange, be that deleted or not; None: as another root."""
+    with direct.reading(deps.database) as cursor:
+        parent = turns.parent(cursor, principal.project_id, parent_id, hidden=True) if parent_id else None
+        history = turns.context(cursor, principal.project_id, parent) if parent else ()
+    stands = Standing(parent, history, conversation_id=conversation_id)
+    return replace(stands, thread=continued(principal, request, stands)) if deps.relay.link_histories else stands
 
 
 def resolved(deps: Deps, principal: Principal, request: CreateRequest) -> CreateRequest:

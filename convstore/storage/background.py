@@ -39,13 +39,18 @@ class Found:
 
 
 def queue(
-    database: Database, scope: Scope, beginning: Beginning, parts: Sequence[Part], key: IdempotencyKey | None = None
+    database: Database,
+    scope: Scope,
+    beginning: Beginning,
+    parts: Sequence[Part],
+    key: IdempotencyKey | None = None,
+    besides: Sequence[Write] = (),
 ) -> None:
-    """Put a request on disk, in the caller's transaction. Raises KeyTaken, LaneTaken, ConversationTaken."""
+    """Put a request on disk, in the caller's transaction. Raises KeyTaken, LaneTaken, NameTaken, ConversationTaken."""
     writes = turns.beginning_rows(database, scope.project_id, beginning, b"", key)
     try:
         with direct.within(database, scope.connection) as cursor:
-            if not each(cursor, writes + _journal(parts)):
+            if not each(cursor, [*writes, *_journal(parts), *besides]):
                 raise ConversationTaken
     except Clash as clash:
         raise turns.named(clash) from clash

@@ -12,13 +12,10 @@ from convstore.storage import tables
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Insert
+from convstore.storage.turns import NameTaken
 from convstore.storage.types import micros
 
 _b = tables.branches
-
-
-class NameTaken(Exception):
-    """The project has a branch of this name."""
 
 
 @dataclass(frozen=True, slots=True)

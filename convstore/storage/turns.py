@@ -146,6 +146,10 @@ class KeyTaken(Exception):
     """Another request with this idempotency key was first."""
 
 
+class NameTaken(Exception):
+    """The project has a branch of the name that the exchange was to get."""
+
+
 class ConversationTaken(Exception):
     """Another exchange is appending to the conversation, or has done so since its tip was read."""
 
@@ -163,14 +167,20 @@ class IdempotencyKey:
 
 
 def begin(
-    database: Database, project_id: str, beginning: Beginning, process: bytes, key: IdempotencyKey | None = None
+    database: Database,
+    project_id: str,
+    beginning: Beginning,
+    process: bytes,
+    key: IdempotencyKey | None = None,
+    besides: Sequence[Write] = (),
 ) -> None:
-    """Put a request on disk. Raises KeyTaken, LaneTaken, ConversationTaken, StorageUnavailable; then nothing was kept.
+    """Put a request on disk, with what belongs to it (*besides*).
 
-    One that appends to a conversation keeps others from doing so until it has ended.
+    Raises KeyTaken, LaneTaken, NameTaken, ConversationTaken, StorageUnavailable; then nothing was kept. One that
+    appends to a conversation keeps others from doing so until it has ended.
     """
     try:
-        if not transact(database, beginning_rows(database, project_id, beginning, process, key)):
+        if not transact(database, [*beginning_rows(database, project_id, beginning, process, key), *besides]):
             raise ConversationTaken
     except Clash as clash:
         raise named(clash) from clash
@@ -185,9 +195,11 @@ def end(database: Database, project_id: str, place: Place, ending: Ending, *, jo
 
 
 def named(clash: Clash) -> Exception:
-    """What a clash in the rows of a beginning means: KeyTaken, LaneTaken, or nothing that is expected."""
+    """What a clash in the rows of a beginning means: KeyTaken, LaneTaken, NameTaken, or nothing that is expected."""
     if "idempotency_keys" in clash.constraint:
         return KeyTaken()
+    if "branches" in clash.constraint:
+        return NameTaken()
     return LaneTaken() if "lane" in clash.constraint else clash
 
 
@@ -214,7 +226,7 @@ def beginning_rows(
         where = ("project_id", "id", "writer_id", "tip_id", "deleted_at")
         values = (exchange, project, conversation, None, packed(ids.EXCHANGE, beginning.tip_id), None)
         writes.insert(0, Update(tables.conversations, ("writer_id",), where, values))
-    elif beginning.parent_id is None and beginning.linked is None:
+    elif beginning.parent_id is None and beginning.linked is None and beginning.origin_id is None:
         columns = ("project_id", "id", "created_at")
         writes.append(Insert(tables.conversations, columns, [(project, conversation, created_at)]))
     row = (

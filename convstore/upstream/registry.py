@@ -33,6 +33,10 @@ class Registry:
                 return upstream
         raise ModelNotFound(model)
 
+    def url_of(self, name: str | None) -> str | None:
+        """The base URL of the upstream with this name; None when it is configured no more."""
+        return next((each.settings.url for each in self.upstreams if each.name == name), None)
+
     def models(self) -> list[dict[str, Any]]:
         """The models of all upstreams, by id; a minute old at most. Raises UpstreamError when none answers."""
         with self._lock:

@@ -69,7 +69,11 @@ class TestTree:
         each = found["data"][0]["usage"]["total_tokens"]
         assert found["data"][0]["subtree"]["total_tokens"] == found["total"]["total_tokens"] == 6 * each
         first = found["data"][0]
-        assert (first["answer"], first["status"], first["model"]) == ("Answer to root", "completed", "gpt-5.4-2026-03-05")
+        assert (first["answer"], first["status"], first["model"]) == (
+            "Answer to root",
+            "completed",
+            "gpt-5.4-2026-03-05",
+        )
         assert first["latency_ms"] > 0
         assert (found["title"], found["has_more"]) == ("root", False)
 

@@ -1,0 +1,192 @@
+"""Replays and their runs: what was wanted, which turn became which exchange, how each run ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, select, update
+
+from convstore import ids
+from convstore.domain import jsontext, replay, usage
+from convstore.domain.replay import Plan
+from convstore.domain.usage import Usage
+from convstore.storage import tables
+from convstore.storage.rows import packed
+from convstore.storage.scope import Scope
+from convstore.storage.statements import Insert, Write
+from convstore.storage.types import micros
+
+_r = tables.replays
+_n = tables.replay_runs
+_t = tables.replay_turns
+_e = tables.exchanges
+_j = tables.jobs
+
+_COUNTS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One model's part. ended: how and why, once it is over. job_status: of its job; None when that is forgotten."""
+
+    number: int
+    model: str | None
+    job_id: str
+    ended: Mapping[str, Any] | None = None
+    job_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that was asked again: as which exchange, and how that stands."""
+
+    run: int
+    number: int
+    source_id: str
+    exchange_id: str
+    status: str
+    model: str | None
+    upstream: str | None
+    usage: Usage | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """source_id: up to which exchange the thread is asked again. calls: how many were made, failed ones included."""
+
+    id: str
+    conversation_id: str
+    source_id: str
+    plan: Plan
+    created_at: datetime
+    calls: int = 0
+    cancel_requested_at: datetime | None = None
+    runs: Sequence[Run] = field(default=())
+
+
+def insertions(project_id: str, made: Replay) -> list[Write]:
+    """The writes of a new replay and its runs, for a batch of others (statements.py)."""
+    own = packed(ids.REPLAY, made.id)
+    row = (
+        packed(ids.PROJECT, project_id),
+        own,
+        packed(ids.CONVERSATION, made.conversation_id),
+        packed(ids.EXCHANGE, made.source_id),
+        made.plan.dump(),
+        micros(made.created_at),
+    )
+    runs = [(own, run.number, run.model, packed(ids.JOB, run.job_id)) for run in made.runs]
+    return [
+        Insert(_r, ("project_id", "id", "conversation_id", "source_id", "plan", "created_at"), [row]),
+        Insert(_n, ("replay_id", "number", "model", "job_id"), runs),
+    ]
+
+
+def get(scope: Scope, replay_id: str) -> Replay | None:
+    """The replay with this id, with its runs."""
+    row = scope.connection.execute(_mine(scope).where(_r.c.id == replay_id)).fetchone()
+    return _replay(row, _runs(scope, [replay_id])) if row is not None else None
+
+
+def listed(
+    scope: Scope, limit: int, *, newest_first: bool, after: str | None = None, before: str | None = None
+) -> list[Replay]:
+    """Replays in order of age; with *before* alone the last ones in front of it."""
+    query = _mine(scope)
+    if after is not None:
+        query = query.where(_r.c.id < after if newest_first else _r.c.id > after)
+    if before is not None:
+        query = query.where(_r.c.id > before if newest_first else _r.c.id < before)
+    backwards = before is not None and after is None
+    falling = newest_first != backwards
+    rows = list(scope.connection.execute(query.order_by(_r.c.id.desc() if falling else _r.c.id).limit(limit)))
+    runs = _runs(scope, [row.id for row in rows])
+    found = [_replay(row, runs) for row in rows]
+    return found[::-1] if backwards else found
+
+
+def turns(scope: Scope, replay_id: str) -> list[Turn]:
+    """What has been asked again, by run and turn. One statement."""
+    columns = (_t.c.run, _t.c.turn, _t.c.source_id, _t.c.exchange_id, *(_e.c[name] for name in _COUNTS))
+    more = (_e.c.status, _e.c.model, _e.c.requested_model, _e.c.upstream, _e.c.created_at, _e.c.completed_at)
+    source = _t.join(_e, and_(_e.c.project_id == scope.project_id, _e.c.id == _t.c.exchange_id))
+    query = select(*columns, *more).select_from(source).where(_t.c.replay_id == replay_id)
+    return [
+        Turn(
+            run=row.run,
+            number=row.turn,
+            source_id=row.source_id,
+            exchange_id=row.exchange_id,
+            status=row.status,
+            model=row.model or row.requested_model,
+            upstream=row.upstream,
+            usage=usage.of_columns(*(row._mapping[name] for name in _COUNTS)),
+            created_at=row.created_at,
+            completed_at=row.completed_at,
+        )
+        for row in scope.connection.execute(query.order_by(_t.c.run, _t.c.turn))
+    ]
+
+
+def add_turn(scope: Scope, replay_id: str, run: int, turn: int, source_id: str, exchange_id: str) -> None:
+    """Note as which exchange a turn is asked again; once more when the one before was cut off."""
+    where = and_(_t.c.replay_id == replay_id, _t.c.run == run, _t.c.turn == turn)
+    if scope.connection.execute(update(_t).where(where).values(exchange_id=exchange_id)).rowcount:
+        return
+    scope.connection.execute(
+        _t.insert().values(replay_id=replay_id, run=run, turn=turn, source_id=source_id, exchange_id=exchange_id)
+    )
+
+
+def may_call(scope: Scope, replay_id: str, most: int | None) -> bool:
+    """Count a call, unless as many as may be were made: exact, however many runs ask at once."""
+    query = update(_r).where(_r.c.project_id == scope.project_id, _r.c.id == replay_id)
+    if most is not None:
+        query = query.where(_r.c.calls < most)
+    return scope.connection.execute(query.values(calls=_r.c.calls + 1)).rowcount > 0
+
+
+def end_run(scope: Scope, replay_id: str, number: int, ended: Mapping[str, Any]) -> None:
+    """Note how a run ended, unless that is known."""
+    where = and_(_n.c.replay_id == replay_id, _n.c.number == number, _n.c.stopped.is_(None))
+    scope.connection.execute(update(_n).where(where).values(stopped=jsontext.dumps(dict(ended)).decode()))
+
+
+def request_cancel(scope: Scope, replay_id: str, now: datetime) -> None:
+    """Note that nobody wants it any more."""
+    where = and_(_r.c.project_id == scope.project_id, _r.c.id == replay_id, _r.c.cancel_requested_at.is_(None))
+    scope.connection.execute(update(_r).where(where).values(cancel_requested_at=now))
+
+
+def _runs(scope: Scope, replay_ids: Sequence[str]) -> dict[str, list[Run]]:
+    query = (
+        select(_n, _j.c.status)
+        .select_from(_n.outerjoin(_j, and_(_j.c.project_id == scope.project_id, _j.c.id == _n.c.job_id)))
+        .where(_n.c.replay_id.in_(replay_ids))
+        .order_by(_n.c.replay_id, _n.c.number)
+    )
+    found: dict[str, list[Run]] = {}
+    for row in scope.connection.execute(query):
+        ended = jsontext.loads(row.stopped) if row.stopped else None
+        found.setdefault(row.replay_id, []).append(Run(row.number, row.model, row.job_id, ended, row.status))
+    return found
+
+
+def _mine(scope: Scope) -> Any:
+    return select(_r).where(_r.c.project_id == scope.project_id)
+
+
+def _replay(row: Row[Any], runs: Mapping[str, Sequence[Run]]) -> Replay:
+    return Replay(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        source_id=row.source_id,
+        plan=replay.load(row.plan),
+        created_at=row.created_at,
+        calls=row.calls,
+        cancel_requested_at=row.cancel_requested_at,
+        runs=runs.get(row.id, ()),
+    )
