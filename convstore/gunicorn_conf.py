@@ -197,6 +197,8 @@ def child_exit(_server: Arbiter, worker: Worker) -> None:
 
 def _figures_end(pid: int) -> None:
     """The gauges of a process no longer count."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return  # gunicorn was started by hand: each process has its own figures, and took them along
     # Not through our own module: it remembers in which process it was loaded, and the next worker is a fork of this.
     multiprocess.mark_process_dead(pid)
 

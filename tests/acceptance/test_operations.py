@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,6 +228,12 @@ class TestMetrics:
             open_until(gates, len(blocks))
             assert [event.type for event in events][-1] == "response.completed"
         wait_until(lambda: figures(stage.service)["convstore_streams"] == 0)
+
+    def test_where_gunicorn_was_started_by_hand_a_worker_may_end(self, tmp_path: Path) -> None:
+        """Without `convstore serve` nobody has made a place where figures are shared."""
+        ends = "from convstore import gunicorn_conf; gunicorn_conf.child_exit(None, type('Worker', (), {'pid': 1}))"
+        shell = Shell(tmp_path, command=(sys.executable, "-c"))
+        assert shell.output(ends) == ""
 
     def test_they_say_what_a_turn_costs_the_database(self, stage: Stage, provider: LocalUpstream) -> None:
         before = figures(stage.service)["convstore_sql_statements_total"]
