@@ -97,6 +97,14 @@ class TestSweep:
         assert dead.id not in known(deps)
         assert recovery.sweep(deps) == 0
 
+    def test_a_dead_process_may_not_have_been_collected(self, deps: Deps, acme: Asker) -> None:
+        """An orphan's new parent may take its time, and some never look."""
+        with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+            os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+            left = Worker(deps, acme, pid=ended.pid).begins("1?")
+            assert recovery.sweep(deps) == 1
+        assert acme.stored(left).status == "incomplete"
+
     def test_with_what_had_arrived(self, deps: Deps, acme: Asker, dead_pid: int) -> None:
         dead = Worker(deps, acme, pid=dead_pid)
         left = dead.begins("Hello?")
