@@ -115,6 +115,8 @@ class LocalUpstream:
     # Connections that were accepted, and those of them that have ended.
     accepted: int = 0
     ended: int = 0
+    # What requests get for which nothing is told.
+    otherwise: Behaviour | None = None
     _script: deque[Behaviour] = field(default_factory=deque)
     _server: ThreadingHTTPServer | None = None
 
@@ -131,6 +133,7 @@ class LocalUpstream:
         """Begin anew: nothing asked, nothing told."""
         self.asked.clear()
         self._script.clear()
+        self.otherwise = None
 
     @property
     def port(self) -> int:
@@ -194,6 +197,9 @@ class LocalUpstream:
             return
         if self._script:
             self._script.popleft()(exchange)
+            return
+        if self.otherwise is not None:
+            self.otherwise(exchange)
             return
         speak = chat_answer if asked.path.endswith("/chat/completions") else answer
         speak(f"Answer {len(self.questions)}.")(exchange)

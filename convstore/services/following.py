@@ -57,14 +57,20 @@ class Follower:
             self._feeds.close(feed)
 
     def _events(self) -> Iterator[bytes]:
+        is_answered = False
         for parts in self._parts():
             for part in parts:
                 self._part = part.number
                 events = self._new(part)
                 if events:
+                    is_answered = True
                     yield events
                 if part.ended_at is not None:
                     return
+            if not is_answered:
+                # The head of the answer goes out: it may be long until there is an event.
+                is_answered = True
+                yield b""
             if self._is_silent and (rest := self._missing(self._number)) is not None:
                 yield rest
                 return

@@ -51,12 +51,10 @@ class Answer:
 
 
 @dataclass
-class Service:
-    """A running `convstore serve`."""
+class Door:
+    """Where the service is to be had: a port of this machine."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    port: int = 0
+    port: int = field(default=0, kw_only=True)
 
     @property
     def root_url(self) -> str:
@@ -66,28 +64,6 @@ class Service:
     def base_url(self) -> str:
         """What goes into an SDK."""
         return f"{self.root_url}/v1"
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def workers(self) -> list[int]:
-        """The process ids of the workers that answer requests, oldest first: forks of the master."""
-        return sorted(set(_children(self.pid)) - set(self.job_workers))
-
-    @property
-    def job_workers(self) -> list[int]:
-        """The process id of the worker that runs jobs, if the service has one."""
-        return sorted(pid for pid, command in _children(self.pid).items() if "--child-of" in command)
-
-    @property
-    def log_text(self) -> str:
-        return self.log.read_text(encoding="utf-8")
-
-    def log_entries(self) -> list[dict[str, Any]]:
-        """The lines of the log. A line that is no JSON object is a failure."""
-        return [dict(json.loads(line)) for line in self.log_text.splitlines()]
 
     def send(
         self,
@@ -120,6 +96,36 @@ class Service:
             return Answer(answered.status, found, answered.read())
         finally:
             connection.close()
+
+
+@dataclass
+class Service(Door):
+    """A running `convstore serve`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of the workers that answer requests, oldest first: forks of the master."""
+        return sorted(set(_children(self.pid)) - set(self.job_workers))
+
+    @property
+    def job_workers(self) -> list[int]:
+        """The process id of the worker that runs jobs, if the service has one."""
+        return sorted(pid for pid, command in _children(self.pid).items() if "--child-of" in command)
+
+    @property
+    def log_text(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def log_entries(self) -> list[dict[str, Any]]:
+        """The lines of the log. A line that is no JSON object is a failure."""
+        return [dict(json.loads(line)) for line in self.log_text.splitlines()]
 
     def is_ready(self) -> bool:
         """Whether /readyz says so. A service that has ended is a failure."""
@@ -180,22 +186,30 @@ class Shell:
     @contextmanager
     def serving(self) -> Iterator[Service]:
         """A service that is ready to answer, on a port the system chooses."""
-        log = self.directory / f"service-{os.urandom(4).hex()}.log"
+        service = self.begin_serving()
+        try:
+            wait_until(service.is_ready, PATIENCE_S)
+            yield service
+        finally:
+            _end(service.process)
+
+    def begin_serving(self) -> Service:
+        """A service that is not ready yet, and that nobody stops."""
+        return Service(*self.begin("serve"))
+
+    def begin(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """A command that goes on, and its log."""
+        log = self.directory / f"{arguments[0]}-{os.urandom(4).hex()}.log"
         with log.open("wb") as written:
             process = subprocess.Popen(
-                [*self.command, "serve"],
+                [*self.command, *arguments],
                 cwd=self.directory,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=subprocess.STDOUT,
             )
-        service = Service(process, log)
-        try:
-            wait_until(service.is_ready, PATIENCE_S)
-            yield service
-        finally:
-            _end(process)
+        return process, log
 
     def environment(self) -> dict[str, str]:
         """What the commands are told of their surroundings."""

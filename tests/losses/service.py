@@ -109,8 +109,15 @@ def _kill(family: list[psutil.Process]) -> None:
     for process in family:
         if process.is_running():
             process.kill()
-    _gone, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
-    assert not alive
+    # Not until they are gone: whoever inherits a dead master's workers may take seconds to collect them.
+    wait_until(lambda: all(map(_is_dead, family)), PATIENCE_S)
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass

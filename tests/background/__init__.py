@@ -1,0 +1,1 @@
+"""Background work whose processes really die."""
