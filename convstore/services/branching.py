@@ -64,7 +64,7 @@ def create(deps: Deps, principal: Principal, name: str, edit: Edit, call: Call) 
 
 def _later(scope: Scope, source: Exchange, edit: Edit) -> Sequence[str]:
     """The exchanges behind this one, to the one that is named or along the first children. Raises InvalidRequest."""
-    last = naming.exchange(scope, edit.until or trees.end_of_lane(scope, source.id))
+    last = naming.exchange(scope, edit.until or trees.end_of_lane(scope, source.id) or source.id)
     return [node.id for node in remaking.there(remaking.between(scope, source, last)[1:])]
 
 

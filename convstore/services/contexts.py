@@ -90,7 +90,7 @@ def of(deps: Deps, project_id: str, name: str) -> Context:
     """The context of a response, named by its id or by a branch. Raises ResponseNotFound."""
     with deps.database.reading(project_id) as scope:
         exchange = naming.exchange(scope, name)
-        sha256, cut = exchanges.shown(scope, exchange.id)
+        sha256, cut = exchanges.shown(scope, exchange.id) or (None, 0)
         if exchange.linked == Linked.INFERRED:
             sent = [
                 Part(_home(item_id) or exchange.id, item_id, item.type, False, item.body)

@@ -45,6 +45,22 @@ def put(
         deps.enqueue(scope, JOB, beginning.id, {})
 
 
+def withdraw_later(deps: Deps, project_id: str, exchange_id: str) -> None:
+    """Take back a request that could not be stored, as far as we know: the connection may have broken behind the write.
+
+    Its client was told that it was not. If a worker has taken it up meanwhile, it is answered all the same.
+    """
+
+    def withdraw() -> None:
+        with deps.database.reading(project_id) as scope:
+            exchange = exchanges.get(scope, exchange_id, hidden=True)
+        if exchange is not None and exchange.status == "queued":
+            _withdrawn(deps, project_id, exchange)
+
+    with deps.late.lock:
+        deps.late.waiting.append(withdraw)
+
+
 def body(deps: Deps, exchange: Exchange) -> bytes:
     """The JSON of a response that is not finished, with what has arrived of it."""
     output = deps.arrived.items(exchange.id) if exchange.status == "in_progress" else []

@@ -251,7 +251,10 @@ def _put(deps: Deps, principal: Principal, beginning: Beginning, call: Call, rem
     except turns.ConversationTaken as error:
         raise ConversationLocked from error
     except StorageUnavailable:
-        end_later(deps, principal, beginning)
+        if beginning.background:
+            queued.withdraw_later(deps, principal.project_id, beginning.id)
+        else:
+            end_later(deps, principal, beginning)
         raise
     return beginning
 

@@ -138,7 +138,7 @@ def _member(scope: Scope, name: str) -> Any:
     return func.json_extract(_c.c.metadata, f"$.{json.dumps(name)}")
 
 
-def describe(scope: Scope, conversation_id: str, metadata: bytes | None, title: str | None) -> bool:
+def describe(scope: Scope, conversation_id: str, metadata: bytes | None, title: str | None = None) -> bool:
     """Replace its metadata, its title, or both; an empty title is none. False when there is no such conversation."""
     values: dict[str, Any] = {}
     if metadata is not None:

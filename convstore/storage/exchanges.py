@@ -65,11 +65,11 @@ def status(scope: Scope, exchange_id: str) -> str | None:
     return scope.connection.execute(query).scalar()
 
 
-def shown(scope: Scope, exchange_id: str) -> tuple[bytes | None, int]:
+def shown(scope: Scope, exchange_id: str) -> tuple[bytes | None, int] | None:
     """The digest of what the model was shown, and how many items of the thread had no room in its window."""
     query = select(_e.c.context_sha256, _e.c.context_cut)
-    row = scope.connection.execute(query.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)).one()
-    return row.context_sha256 and bytes(row.context_sha256), row.context_cut or 0
+    row = scope.connection.execute(query.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)).fetchone()
+    return (row.context_sha256 and bytes(row.context_sha256), row.context_cut or 0) if row is not None else None
 
 
 def output(scope: Scope, exchange: Exchange) -> list[Item]:

@@ -98,12 +98,12 @@ def thread(scope: Scope, tip_id: str, first: int, last: int) -> list[Node]:
     return [_node(row) for row in rows]
 
 
-def end_of_lane(scope: Scope, exchange_id: str) -> str:
-    """The exchange that the first children lead to from here."""
+def end_of_lane(scope: Scope, exchange_id: str) -> str | None:
+    """The exchange that the first children lead to from here; None when there is none with this id."""
     here = _e.alias("here")
     source = here.join(_e, and_(_e.c.lane == here.c.lane, _e.c.depth >= here.c.depth))
     query = select(_e.c.id).select_from(source).where(here.c.project_id == scope.project_id, here.c.id == exchange_id)
-    return str(scope.connection.execute(query.order_by(_e.c.depth.desc()).limit(1)).scalar_one())
+    return scope.connection.execute(query.order_by(_e.c.depth.desc()).limit(1)).scalar()
 
 
 def children(scope: Scope, exchange_id: str, limit: int, after: str | None = None) -> list[Node]:

@@ -22,6 +22,9 @@ WRITES = {("POST", "/v1/responses"), ("DELETE", "/v1/responses/<response_id>")} 
 CONVERSATION = "/v1/conversations/<conversation_id>"
 WRITES |= {("POST", path) for path in ("/v1/conversations", CONVERSATION, f"{CONVERSATION}/items")}
 WRITES |= {("DELETE", path) for path in (CONVERSATION, f"{CONVERSATION}/items/<path:item_id>")}
+WRITES |= {("POST", f"/v1/responses/<response_id>/{verb}") for verb in ("branch", "replay")}
+WRITES |= {("POST", "/v1/branches"), ("POST", "/v1/branches/<name>"), ("DELETE", "/v1/branches/<name>")}
+WRITES |= {("POST", "/v1/replays/<replay_id>/cancel")}
 WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")}
 
 # What stands for the variable parts of an address.
@@ -31,6 +34,8 @@ NOWHERE: Ids = {
     "<conversation_id>": f"conv_{'0' * 32}",
     "<path:item_id>": "msg_0",
     "<job_id>": f"job_{'0' * 32}",
+    "<replay_id>": f"replay_{'0' * 32}",
+    "<name>": "nobodys",
     "<path:model>": "gpt-5.4",
 }
 
@@ -63,7 +68,10 @@ def owned(client: Client) -> Ids:
     conversation = client.post("/v1/conversations", json={"items": items}).json["id"]
     item = client.get(f"/v1/conversations/{conversation}/items").json["first_id"]
     own = {"<response_id>": client.ask()["id"], "<conversation_id>": conversation, "<path:item_id>": item}
-    return {**NOWHERE, **own, "<job_id>": a_job(client)}
+    replay = client.post(f"/v1/responses/{own['<response_id>']}/replay", json={}).json["id"]
+    name = f"b-{own['<response_id>'][-8:]}"
+    client.post("/v1/branches", json={"name": name, "tip": own["<response_id>"]})
+    return {**NOWHERE, **own, "<job_id>": a_job(client), "<replay_id>": replay, "<name>": name}
 
 
 def a_job(client: Client, kind: str = "nobody's", **arguments: object) -> str:
@@ -79,6 +87,8 @@ def knock(stage: Stage, door: Door, key: str | None, ids: Ids = NOWHERE) -> Test
     if door.websocket:
         headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     body = {"model": "gpt-5.4", "input": "x", "items": [], "metadata": {}} if door.method == "POST" else None
+    if door.rule.startswith("/v1/branches") and body is not None:
+        body = {"tip": ids["<response_id>"]}
     return stage.app.test_client().open(door.at(ids), method=door.method, headers=headers, json=body)
 
 
@@ -94,9 +104,14 @@ class TestEveryRoute:
             method, _, rest = line.strip().partition(" ")
             if method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
                 path = rest.split()[0]
-                nouns = {"/v1/conversations": "<conversation_id>", "/v1/jobs": "<job_id>"}
+                nouns = {f"/v1/{noun}s": f"<{noun}_id>" for noun in ("conversation", "job", "replay")}
                 own = next((id_ for noun, id_ in nouns.items() if path.startswith(noun)), "<response_id>")
-                for name, variable in (("{id}", own), ("{item}", "<path:item_id>"), ("{model}", "<path:model>")):
+                for name, variable in (
+                    ("{id}", own),
+                    ("{item}", "<path:item_id>"),
+                    ("{model}", "<path:model>"),
+                    ("{name}", "<name>"),
+                ):
                     path = path.replace(name, variable)
                 written.add((method, path))
         real = {(door.method, door.rule) for door in doors(stage.app, "/")}
@@ -120,7 +135,7 @@ class TestEveryRoute:
     def test_another_projects_key_finds_nothing(self, stage: Stage) -> None:
         own = owned(stage.alice)
         for door in doors(stage.app):
-            for what in ("response", "conversation", "job"):
+            for what in ("response", "conversation", "job", "replay"):
                 if f"<{what}_id>" in door.rule:
                     answered = knock(stage, door, stage.carol.key, own)
                     assert answered.status_code == 404, door

@@ -209,7 +209,7 @@ class TestUpdate:
 
     def test_it_must_be_there(self, stage: Stage) -> None:
         own = begun(stage.alice, metadata={"a": "b"})
-        for body in ({}, {"title": "x"}):
+        for body in ({}, {"name": "x"}):
             answered = stage.alice.post(f"/v1/conversations/{own}", json=body)
             checked(answered, 400, "missing_required_parameter", "metadata", "Missing required parameter: 'metadata'.")
         checked(stage.alice.post(f"/v1/conversations/{own}", json={"metadata": []}), 400, "invalid_type", "metadata")

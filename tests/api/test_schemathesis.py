@@ -59,6 +59,22 @@ OPERATIONS = [
     ("GET", "/v1/jobs/{job_id}"),
     ("POST", "/v1/jobs/{job_id}/cancel"),
     ("POST", "/v1/jobs/{job_id}/retry"),
+    ("GET", "/v1/conversations"),
+    ("GET", "/v1/conversations/{conversation_id}/tree"),
+    ("GET", "/v1/conversations/{conversation_id}/tips"),
+    ("GET", "/v1/responses/{response_id}/thread"),
+    ("GET", "/v1/responses/{response_id}/children"),
+    ("GET", "/v1/responses/{response_id}/context"),
+    ("POST", "/v1/responses/{response_id}/branch"),
+    ("POST", "/v1/responses/{response_id}/replay"),
+    ("GET", "/v1/branches"),
+    ("POST", "/v1/branches"),
+    ("GET", "/v1/branches/{name}"),
+    ("POST", "/v1/branches/{name}"),
+    ("DELETE", "/v1/branches/{name}"),
+    ("GET", "/v1/replays"),
+    ("GET", "/v1/replays/{replay_id}"),
+    ("POST", "/v1/replays/{replay_id}/cancel"),
 ]
 
 

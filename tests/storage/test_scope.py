@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convstore import ids
-from convstore.storage import direct, exchanges, histories, idempotency, turns
+from convstore.storage import direct, exchanges, histories, idempotency, trees, turns
 from convstore.storage.scope import Scope
 from convstore.storage.turns import IdempotencyKey
 from tests.conftest import FixedClock
@@ -23,6 +23,12 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
         or exchanges.find_item(scope, "msg_theirs")
     ),
     "exchanges.status": exchanges.status,
+    "exchanges.shown": exchanges.shown,
+    "trees.nodes": lambda scope, own: trees.nodes(scope, [own]),
+    "trees.place": trees.place,
+    "trees.thread": lambda scope, own: trees.thread(scope, own, 0, 9),
+    "trees.end_of_lane": trees.end_of_lane,
+    "trees.tips": lambda scope, own: trees.tips(scope, own.replace("resp_", "conv_"), 9),
     "exchanges.delete": lambda scope, own: exchanges.delete(scope, own, FixedClock()()),
     "exchanges.thread": exchanges.thread,
     "histories.steps": histories.steps,
@@ -30,7 +36,8 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
 }
 # Those that start from an exchange, which must have been found first.
 FROM_AN_EXCHANGE = {"exchanges.output", "exchanges.own_input", "exchanges.history", "exchanges.with_bodies"}
-ELSEWHERE = {"idempotency.release"}  # test_idempotency.py
+# test_idempotency.py, tests/api/test_trees.py
+ELSEWHERE = {"idempotency.release", "trees.children"}
 
 
 def taking_a_scope(module: ModuleType) -> set[str]:
@@ -52,7 +59,8 @@ class TestScope:
         return own.id
 
     def test_every_function_is_tried_here(self) -> None:
-        functions = taking_a_scope(exchanges) | taking_a_scope(histories) | taking_a_scope(idempotency)
+        rooms = (exchanges, histories, idempotency, trees)
+        functions = {name for room in rooms for name in taking_a_scope(room)}
         assert functions == {*BY_ID, *FROM_AN_EXCHANGE, *ELSEWHERE}
 
     @pytest.mark.parametrize("name", BY_ID)

@@ -275,7 +275,7 @@ class TestWhatGoesWrong:
     def test_a_mistake_of_ours(
         self, acme: Asker, worker: Deps, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("convstore.services.asked._request", lambda *_: 1 / 0)
+        monkeypatch.setattr("convstore.services.asked.made_of", lambda *_: 1 / 0)
         own = queue(acme, stream=True)
         engine.run(worker, own)
         assert polled(acme, own)["status"] == "failed"
