@@ -7,6 +7,7 @@ import click
 from convstore import __version__
 from convstore.cli.db import db
 from convstore.cli.demo import demo, model
+from convstore.cli.doctor import doctor
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
 from convstore.cli.projects import projects
@@ -24,7 +25,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (serve, worker, db, keys, projects, jobs, demo, model):
+for command in (serve, worker, db, keys, projects, jobs, doctor, demo, model):
     cli.add_command(command)
 
 

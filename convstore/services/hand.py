@@ -66,13 +66,7 @@ class Hand:
 
     def take_over(self) -> bool:
         """Go on for a process that died. False when the response is ended instead. Raises StorageUnavailable, Lost."""
-        deps, exchange = self.deps, self.exchange
-        found = background.take_over(deps.database, self.project.id, exchange.id, deps.process)
-        if found is None:
-            raise Lost
-        self.part = max((part.number for part in found.parts), default=0) + 1
-        self.number = max((part.last for part in found.parts if part.last is not None), default=IN_PROGRESS)
-        output = arrived.output(part.events for part in found.parts)
+        found, output = self._taken()
         begun = _had_begun(found)
         for attempt in self.attempts.made[-1:]:
             attempt.update({"status": 200, "error": INTERRUPTED} if begun else {"error": INTERRUPTED})
@@ -84,6 +78,10 @@ class Hand:
             self._begin_anew(output)
             return True
         return False
+
+    def close(self) -> None:
+        """End it as incomplete, with what had arrived: nobody will go on with it. Raises StorageUnavailable, Lost."""
+        self.end("incomplete", self._taken()[1], STOPPED)
 
     def end(self, status: str, output: Sequence[Item], error: Mapping[str, Any] | None = None) -> None:
         """End it without asking anybody. Raises StorageUnavailable, Lost."""
@@ -114,6 +112,15 @@ class Hand:
         place = self.exchange.place
         if not background.end(self.deps.database, self.project.id, place, ending, self.deps.process, kept):
             raise Lost
+
+    def _taken(self) -> tuple[Found, Sequence[Item]]:
+        """What a process left that this one takes the response from, and the output in it."""
+        found = background.take_over(self.deps.database, self.project.id, self.exchange.id, self.deps.process)
+        if found is None:
+            raise Lost
+        self.part = max((part.number for part in found.parts), default=0) + 1
+        self.number = max((part.last for part in found.parts if part.last is not None), default=IN_PROGRESS)
+        return found, arrived.output(part.events for part in found.parts)
 
     def _may_be_billed_again(self) -> bool:
         # What followers have seen cannot be taken back.

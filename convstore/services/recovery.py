@@ -74,6 +74,17 @@ def sweep(deps: Deps, since: datetime | None = None) -> int:
     return closed
 
 
+def living(deps: Deps) -> set[bytes]:
+    """The processes that are alive, as far as one can tell."""
+    with deps.database.connection() as connection:
+        return {each.id for each in everywhere.processes(connection) if not _is_gone(deps, each, None)}
+
+
+def close(deps: Deps, project_id: str, exchange_id: str) -> bool:
+    """End an exchange that nobody is answering as incomplete, with what had arrived. False when it has ended."""
+    return _close(deps, project_id, exchange_id)
+
+
 def workers(deps: Deps) -> int:
     """How many processes that run jobs are alive."""
     with deps.database.connection() as connection:
