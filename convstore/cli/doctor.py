@@ -15,7 +15,7 @@ from convstore.cli import tables
 from convstore.domain import jsontext
 from convstore.domain.checkup import KINDS, Finding
 from convstore.services import doctor as service
-from convstore.services.doctor.visit import Tell
+from convstore.services.doctor.visit import Tell, silent
 from convstore.storage import migrations
 from convstore.telemetry import logs
 
@@ -29,7 +29,10 @@ SHOWN = 20
 @click.option("--project", help="Only this project's.")
 @click.pass_obj
 def doctor(config_path: str | None, repair: bool, as_json: bool, project: str | None) -> None:
-    """Examine the whole store, while the service runs or not. Exit code 1 when something is wrong and was not mended."""
+    """Examine the whole store, while the service runs or not.
+
+    Exit code 1 when something is wrong and was not mended.
+    """
     logs.configure("warning", "console")
     counts = _Counts()
     with bootstrap.working(config.load(config_path)) as deps, _progress() as tell:
@@ -101,7 +104,7 @@ def _repair(finding: Finding) -> str:
 def _progress() -> Iterator[Tell]:
     """A bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda what, done, total: None
+        yield silent
         return
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")

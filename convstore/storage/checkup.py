@@ -252,7 +252,7 @@ def heads(scope: Scope, after: str | None) -> list[Head]:
     found = []
     for row in rows:
         gone = tuple(name for name, is_gone in zip(_HASHES, row[len(plain) :], strict=True) if is_gone)
-        found.append(Head(*row[: len(plain)], gone))
+        found.append(Head._make((*row[: len(plain)], gone)))
     return found
 
 

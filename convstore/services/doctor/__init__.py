@@ -19,6 +19,7 @@ from convstore.services.doctor import contents, pointers, trees, work
 from convstore.services.doctor.visit import Tell, Visit, silent
 from convstore.services.projects import ProjectNotFound
 from convstore.storage import checkup, everywhere
+from convstore.storage.checkup import Spot
 
 
 def examine(deps: Deps, project: str | None = None, *, repair: bool = False, tell: Tell = silent) -> Iterator[Finding]:
@@ -32,17 +33,19 @@ def examine(deps: Deps, project: str | None = None, *, repair: bool = False, tel
     if project is not None and not chosen:
         raise ProjectNotFound(f"No project has the name '{project}'.")
     strays = pointers.Strays.found(deps, known)
+    displaced: set[Spot] = set()
     for each in chosen:
         with deps.database.reading(each.id) as scope:
             total = checkup.count(scope)
         visit = Visit(deps, each, repair, recovery.living(deps), tell, total)
-        displaced = yield from trees.examine(visit, strays.lanes_of(each.id))
-        yield from contents.examine(visit, displaced)
+        unclear = yield from trees.examine(visit, strays.lanes_of(each.id))
+        yield from contents.examine(visit, unclear)
+        displaced |= unclear
         yield from work.examine(visit)
         yield from pointers.examine(visit)
-    # Some were at home again as soon as the trees were in order.
-    yield from pointers.strays(
-        pointers.Strays.found(deps, known) if repair else strays, chosen, of_none=project is None
-    )
+    if repair:
+        # Some were at home again as soon as the trees were in order.
+        strays = pointers.Strays.found(deps, known)
+    yield from strays.told(chosen, displaced, of_none=project is None)
     if project is None:
         yield from pointers.fingerprints(deps, known, repair=repair)

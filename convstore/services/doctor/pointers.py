@@ -1,13 +1,13 @@
 """What points nowhere: branches; and what does not know its project: fingerprints, and items without an exchange."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convstore.domain.checkup import Finding
 from convstore.services.deps import Deps
 from convstore.services.doctor.visit import Visit
 from convstore.storage import checkup, mending
-from convstore.storage.checkup import Stray
+from convstore.storage.checkup import Spot, Stray
 from convstore.storage.everywhere import Project
 
 
@@ -29,6 +29,18 @@ class Strays:
     def lanes_of(self, project_id: str) -> list[str]:
         return sorted({each.lane for each in self.places if self.projects.get(each.lane) == project_id})
 
+    def told(self, chosen: Sequence[Project], displaced: Collection[Spot], *, of_none: bool) -> Iterator[Finding]:
+        """Those in the lanes of these projects; of_none: and those in lanes of nobody.
+
+        displaced: places whose exchanges lie elsewhere: they are waited for there.
+        """
+        names = {each.id: each.name for each in chosen}
+        for each in self.places:
+            project_id = self.projects.get(each.lane)
+            if (each.lane, each.depth) not in displaced and (project_id in names or (project_id is None and of_none)):
+                sentence = f"{each.items} items lie at depth {each.depth} of this lane, and no exchange."
+                yield Finding("stray_items", names.get(project_id or ""), each.lane, sentence)
+
 
 def examine(visit: Visit) -> Iterator[Finding]:
     """Branches whose tip is not there, or lies in another conversation than they say."""
@@ -45,16 +57,6 @@ def examine(visit: Visit) -> Iterator[Finding]:
                 finding,
                 lambda scope, n=name, t=tip_id, c=own: mending.set_branch_conversation(scope, n, t, c),  # type: ignore[misc]
             )
-
-
-def strays(found: Strays, chosen: Sequence[Project], *, of_none: bool) -> Iterator[Finding]:
-    """Items without an exchange, in the lanes of these projects; of_none: those in lanes of nobody as well."""
-    names = {each.id: each.name for each in chosen}
-    for each in found.places:
-        project_id = found.projects.get(each.lane)
-        if project_id in names or (project_id is None and of_none):
-            sentence = f"{each.items} items lie at depth {each.depth} of this lane, and no exchange."
-            yield Finding("stray_items", names.get(project_id or ""), each.lane, sentence)
 
 
 def fingerprints(deps: Deps, known: Sequence[Project], *, repair: bool) -> Iterator[Finding]:
