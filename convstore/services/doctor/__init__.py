@@ -13,7 +13,6 @@ service may run meanwhile.
 from collections.abc import Iterator
 
 from convstore.domain.checkup import Finding
-from convstore.services import recovery
 from convstore.services.deps import Deps
 from convstore.services.doctor import contents, pointers, trees, work
 from convstore.services.doctor.visit import Tell, Visit, silent
@@ -37,7 +36,7 @@ def examine(deps: Deps, project: str | None = None, *, repair: bool = False, tel
     for each in chosen:
         with deps.database.reading(each.id) as scope:
             total = checkup.count(scope)
-        visit = Visit(deps, each, repair, recovery.living(deps), tell, total)
+        visit = Visit(deps, each, repair, tell, total)
         unclear = yield from trees.examine(visit, strays.lanes_of(each.id))
         yield from contents.examine(visit, unclear)
         displaced |= unclear

@@ -14,6 +14,7 @@ from convstore.domain import fingerprints, forest
 from convstore.domain.checkup import Finding, Signs, likeness
 from convstore.domain.fingerprints import Thread
 from convstore.domain.forest import Node
+from convstore.services import recovery
 from convstore.services.doctor.visit import Visit
 from convstore.storage import checkup
 from convstore.storage.checkup import UNFINISHED, Member, Spot
@@ -77,7 +78,9 @@ def _spots(scope: Scope, members: Members) -> Spots:
 def _is_busy(visit: Visit, scope: Scope, leaving: Sequence[Member]) -> bool:
     """Whether a living process knows one of them by its old place: it will write the answer there."""
     waiting = [each.id for each in leaving if each.status in UNFINISHED]
-    return any(process in visit.living for process in checkup.held(scope, waiting).values())
+    held = checkup.held(scope, waiting)
+    # Who is alive is asked after who is at it: whoever began meanwhile is among them.
+    return bool(held) and not recovery.living(visit.deps).isdisjoint(held.values())
 
 
 # -- items ----------------------------------------------------------------------------------------------------

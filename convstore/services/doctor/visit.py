@@ -28,12 +28,11 @@ _Row = TypeVar("_Row", bound=_HasId)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """living: the processes that are alive. total: how many exchanges the project has."""
+    """total: how many exchanges the project has."""
 
     deps: Deps
     project: Project
     repair: bool
-    living: set[bytes]
     tell: Tell
     total: int
 

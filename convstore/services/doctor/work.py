@@ -15,8 +15,10 @@ from convstore.storage.checkup import Unfinished
 def examine(visit: Visit) -> Iterator[Finding]:
     """Stuck exchanges first: ending one gives back its conversation, and takes it from what is running."""
     for waiting in visit.batches("work", checkup.unfinished):
+        # Asked behind the look, so that whoever began meanwhile is among them.
+        living = recovery.living(visit.deps)
         for each in waiting:
-            if _is_stuck(visit, each):
+            if _is_stuck(living, each):
                 finding = visit.finding("stuck", each.id, _why(each), mendable=True)
                 yield replace(finding, mended=_ended(visit, each)) if visit.repair else finding
     with visit.reading() as scope:
@@ -33,9 +35,9 @@ def examine(visit: Visit) -> Iterator[Finding]:
         )
 
 
-def _is_stuck(visit: Visit, each: Unfinished) -> bool:
+def _is_stuck(living: set[bytes], each: Unfinished) -> bool:
     """Whether nobody makes it, and nobody will: what a job is about will be taken over."""
-    return each.process not in visit.living and not (each.background and each.has_job)
+    return each.process not in living and not (each.background and each.has_job)
 
 
 def _why(each: Unfinished) -> str:
@@ -64,7 +66,7 @@ def _ended(visit: Visit, each: Unfinished) -> bool:
 
 
 def _is_stuck_still(visit: Visit, each: Unfinished) -> bool:
-    visit = replace(visit, living=recovery.living(visit.deps))
     with visit.reading() as scope:
         now = checkup.unfinished(scope, None, only=each.id)
-    return any(_is_stuck(visit, found) for found in now)
+    living = recovery.living(visit.deps)
+    return any(_is_stuck(living, found) for found in now)
