@@ -17,12 +17,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import background, chains, histories, report, servers, sizes, streams, targets, turns
+from bench import background, chains, histories, report, servers, sizes, streams, targets, trees, turns
 from bench.answers import EVENTS
 from bench.client import LoadFailed
 from bench.processes import StartFailed, output_of
 
-SECTIONS = ("turns", "chains", "histories", "streams", "background")
+SECTIONS = ("turns", "chains", "histories", "streams", "background", "trees")
 WIDE = 140  # columns of the tables when the output is not a terminal
 
 
@@ -102,6 +102,10 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             for one in report.background(taken):
                 console.print(one)
             conclude(targets.of_background(taken))
+        if "trees" in sections:
+            # Last: it leaves a million exchanges in each database.
+            found["trees"] = trees.measure(house, chosen.quick, say)
+            console.print(report.trees(found["trees"]))
     found["targets"] = reached
     return {name: [asdict(one) for one in rows] for name, rows in found.items()}
 

@@ -11,6 +11,7 @@ from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
 from bench.targets import Target
+from bench.trees import TreeFigures
 from bench.turns import TurnFigures
 
 Row = Sequence[str]
@@ -133,6 +134,24 @@ def histories(figures: Sequence[HistoryFigures]) -> Table:
     heads = ("server", "turn", "bytes a turn", "by name", "CPU µs", "of it reading", "by name", "x by name")
     caption = "x by name: without receiving and reading the longer body, measured with requests that are then refused"
     return table("Sessions that send their whole history", heads, rows, 1, caption)
+
+
+def trees(figures: Sequence[TreeFigures]) -> Table:
+    """What it takes to read of big trees."""
+    rows = [
+        (
+            one.server,
+            one.tree,
+            f"{one.exchanges:,}",
+            one.path,
+            str(one.status),
+            f"{one.answer_bytes:,}",
+            f"{one.p50_ms:,.1f}",
+        )
+        for one in figures
+    ]
+    heads = ("server", "tree", "exchanges", "GET", "status", "bytes", "p50 ms")
+    return table("Big trees", heads, rows, 2)
 
 
 def streams(figures: Sequence[StreamFigures], count: int) -> Table:
