@@ -311,7 +311,7 @@ def calls_of_parents(scope: Scope, exchange_ids: Sequence[str]) -> set[tuple[str
 
 
 def unfinished(scope: Scope, after: str | None, *, only: str | None = None) -> list[Unfinished]:
-    """The next exchanges that have not ended; or *only* this one, if it has not."""
+    """The next exchanges that have not ended; or *only* this one, if it has not. Reads past all that have."""
     job = select(_j.c.id).where(
         # In the words of the partial index on subject.
         text("jobs.finished_at IS NULL AND jobs.subject IS NOT NULL"),

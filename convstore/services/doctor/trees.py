@@ -58,7 +58,8 @@ def _tops(visit: Visit, odd: Iterable[str]) -> tuple[set[str], list[list[str]], 
     rings: dict[str, list[str]] = {}
     adrift: list[str] = []
     known: dict[str, str | None] = {}  # id → its root; None when it has none
-    for exchange_id in odd:
+    # The youngest first: the way up from it passes by the others.
+    for exchange_id in sorted(odd, reverse=True):
         if exchange_id in known:
             if known[exchange_id] is None:
                 adrift.append(exchange_id)
