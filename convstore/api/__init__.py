@@ -33,6 +33,7 @@
     DELETE  /v1/conversations/{id}/items/{item}  take it out
     GET     /v1/models                           the union of the upstreams' models
     GET     /v1/models/{model}                   one of them
+    GET     /v1/diff                             two threads compared from where they parted
     GET     /v1/jobs                             work that outlives its request
     GET     /v1/jobs/{id}                        one job
     POST    /v1/jobs/{id}/cancel                 stop it
@@ -51,6 +52,7 @@ from flask import Flask
 from convstore.api import (
     branches,
     conversations,
+    diff,
     docs,
     errors,
     jobs,
@@ -70,6 +72,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    nouns = (responses, conversations, trees, branches, replays, models, jobs)
+    nouns = (responses, conversations, trees, branches, replays, diff, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

@@ -227,6 +227,9 @@ class Exchange:
     background: str | None = None
     # The number of its last event, when it is known: of a background response that was streamed and has ended.
     last_event: int | None = None
+    # What it was branched off from, or what it asks again.
+    origin_id: str | None = None
+    first_event_at: datetime | None = None
 
     @property
     def place(self) -> Place:
@@ -287,6 +290,8 @@ def finished(beginning: Beginning, ending: Ending) -> Exchange:
         completed_at=ending.completed_at,
         linked=beginning.linked,
         background=beginning.background,
+        origin_id=beginning.origin_id,
+        first_event_at=ending.first_event_at,
     )
 
 

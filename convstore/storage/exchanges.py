@@ -56,7 +56,7 @@ def get(scope: Scope, exchange_id: str, *, hidden: bool = False) -> Exchange | N
     if not hidden:
         query = query.where(_is_response())
     row = scope.connection.execute(query).fetchone()
-    return _exchange(row) if row is not None else None
+    return of_row(row, row.settings, row.reply) if row is not None else None
 
 
 def status(scope: Scope, exchange_id: str) -> str | None:
@@ -173,6 +173,37 @@ def find_item(scope: Scope, item_id: str) -> Item | None:
     return _item(row, _body(row)) if row is not None else None
 
 
+def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) -> Exchange:
+    """The exchange of a row of the table, and its payloads."""
+    columns = row._mapping
+    counts: Sequence[int | None] = [
+        columns[name]
+        for name in (
+            "input_tokens",
+            "cached_tokens",
+            "cache_write_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+            "total_tokens",
+        )
+    ]
+    plain = (
+        "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
+        "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at linked "
+        "background last_event origin_id first_event_at"
+    )
+    return Exchange(
+        **{name: columns[name] for name in plain.split()},
+        settings=settings or b"{}",
+        reply=reply or b"{}",
+        metadata=_bytes(columns["metadata"]),
+        extras=_bytes(columns["extras"]),
+        error=_loaded(columns["error"]),
+        attempts=_loaded(columns["attempts"]) or (),
+        usage=usage.of_columns(*counts),
+    )
+
+
 def _items(scope: Scope) -> Any:
     return _ITEM.select_from(_i).outerjoin(_shared, _is_shared(scope))
 
@@ -199,36 +230,6 @@ def _body(row: Row[Any]) -> bytes:
 
 def _item(row: Row[Any], body: bytes) -> Item:
     return Item(row.type, body, item_id=row.item_id, role=row.role, call_id=row.call_id, name=row.name)
-
-
-def _exchange(row: Row[Any]) -> Exchange:
-    columns = row._mapping
-    counts: Sequence[int | None] = [
-        columns[name]
-        for name in (
-            "input_tokens",
-            "cached_tokens",
-            "cache_write_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-            "total_tokens",
-        )
-    ]
-    plain = (
-        "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
-        "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at linked "
-        "background last_event"
-    )
-    return Exchange(
-        **{name: columns[name] for name in plain.split()},
-        settings=columns["settings"] or b"{}",
-        reply=columns["reply"] or b"{}",
-        metadata=_bytes(columns["metadata"]),
-        extras=_bytes(columns["extras"]),
-        error=_loaded(columns["error"]),
-        attempts=_loaded(columns["attempts"]) or (),
-        usage=usage.of_columns(*counts),
-    )
 
 
 def _bytes(text: str | None) -> bytes | None:

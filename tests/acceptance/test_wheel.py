@@ -56,11 +56,13 @@ def work(command: list[str | Path], directory: Path) -> None:
 
 
 class TestBuild:
-    def test_it_holds_the_migrations_and_no_tests(self, wheel: Path) -> None:
+    def test_it_holds_the_migrations_the_templates_and_no_tests(self, wheel: Path) -> None:
         names = ZipFile(wheel).namelist()
         revisions = {path.name for path in (SOURCE / "migrations/versions").glob("*.py")}
         assert revisions <= {Path(name).name for name in names if name.startswith("convstore/migrations/versions/")}
         assert "convstore/migrations/env.py" in names
+        templates = SOURCE / "convstore/render/templates"
+        assert {f"convstore/render/templates/{path.name}" for path in templates.iterdir()} <= set(names)
         assert {name.split("/")[0].split("-")[0] for name in names} == {"convstore"}
 
 

@@ -40,6 +40,10 @@ NOWHERE: Ids = {
 }
 
 
+# What must be asked for at some doors.
+QUERIES = {"/v1/diff": "?left=<response_id>&right=<response_id>"}
+
+
 @dataclass(frozen=True)
 class Door:
     """One method of one route."""
@@ -48,8 +52,12 @@ class Door:
     rule: str
     websocket: bool = False
 
+    @property
+    def asked(self) -> str:
+        return self.rule + QUERIES.get(self.rule, "")
+
     def at(self, ids: Ids) -> str:
-        path = self.rule
+        path = self.asked
         for name, given in ids.items():
             path = path.replace(name, given)
         return path
@@ -136,7 +144,7 @@ class TestEveryRoute:
         own = owned(stage.alice)
         for door in doors(stage.app):
             for what in ("response", "conversation", "job", "replay"):
-                if f"<{what}_id>" in door.rule:
+                if f"<{what}_id>" in door.asked:
                     answered = knock(stage, door, stage.carol.key, own)
                     assert answered.status_code == 404, door
                     named = f"{what.capitalize()} with id '{own[f'<{what}_id>']}' not found."

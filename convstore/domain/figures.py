@@ -1,0 +1,62 @@
+"""What turns took: tokens and time. What is not known is null, and counted, not taken for nothing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from convstore.domain.exchange import ADDED, Exchange
+
+Figures = Mapping[str, int | str | None]
+
+_TOKENS = {
+    "input_tokens": "input",
+    "cached_tokens": "cached",
+    "cache_write_tokens": "cache_write",
+    "output_tokens": "output",
+    "reasoning_tokens": "reasoning",
+    "total_tokens": "total",
+}
+_TIMES = ("latency_ms", "first_event_ms")
+_MS = timedelta(milliseconds=1)
+# Until there are prices, no turn has one.
+_UNPRICED: Figures = {"cost": None, "cost_reason": "unpriced"}
+
+
+def of(exchange: Exchange) -> Figures:
+    """What one turn took: tokens, milliseconds to its end and to its first event, cost. None where it is not known."""
+    usage = exchange.usage
+    tokens = {name: getattr(usage, each) if usage else None for name, each in _TOKENS.items()}
+    asked = exchange.origin != ADDED
+    ends = exchange.completed_at if asked else None, exchange.first_event_at if asked else None
+    times = [_elapsed_ms(exchange.created_at, end) for end in ends]
+    return {**tokens, **dict(zip(_TIMES, times, strict=True)), **_UNPRICED}
+
+
+def total(exchanges: Sequence[Exchange]) -> Figures:
+    """The sums of what is known; turns_without_usage counts the answers that are missing in them.
+
+    Items that were added by hand are no turns here: nobody was asked.
+    """
+    asked = [each for each in exchanges if each.origin != ADDED]
+    each_one = [of(exchange) for exchange in asked]
+    sums = {name: _sum([figures[name] for figures in each_one]) for name in (*_TOKENS, *_TIMES)}
+    unknown = sum(each.usage is None for each in asked)
+    return {"turns": len(asked), "turns_without_usage": unknown, **sums, **_UNPRICED}
+
+
+def delta(left: Figures, right: Figures) -> Figures:
+    """Right minus left, figure by figure; None where either is not known."""
+    found: dict[str, int | str | None] = {}
+    for name, value in left.items():
+        if name not in _UNPRICED:
+            other = right[name]
+            found[name] = other - value if isinstance(value, int) and isinstance(other, int) else None
+    return {**found, **_UNPRICED}
+
+
+def _sum(values: Sequence[int | str | None]) -> int | None:
+    known = [value for value in values if isinstance(value, int)]
+    return sum(known) if known or not values else None
+
+
+def _elapsed_ms(start: datetime, end: datetime | None) -> int | None:
+    return None if end is None else round((end - start) / _MS)
