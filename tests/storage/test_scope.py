@@ -28,7 +28,6 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
     "trees.place": trees.place,
     "trees.thread": lambda scope, own: trees.thread(scope, own, 0, 9),
     "trees.end_of_lane": trees.end_of_lane,
-    "trees.tips": lambda scope, own: trees.tips(scope, own.replace("resp_", "conv_"), 9),
     "exchanges.delete": lambda scope, own: exchanges.delete(scope, own, FixedClock()()),
     "exchanges.thread": exchanges.thread,
     "histories.steps": histories.steps,
@@ -37,7 +36,7 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
 # Those that start from an exchange, which must have been found first.
 FROM_AN_EXCHANGE = {"exchanges.output", "exchanges.own_input", "exchanges.history", "exchanges.with_bodies"}
 # test_idempotency.py, tests/api/test_trees.py
-ELSEWHERE = {"idempotency.release", "trees.children"}
+ELSEWHERE = {"idempotency.release", "trees.children", "trees.tips"}
 
 
 def taking_a_scope(module: ModuleType) -> set[str]:
