@@ -103,7 +103,7 @@ class TestTurns:
         with acme.database.reading(acme.project) as scope:
             with counted() as statements:
                 assert len(threads.turns(scope, tip, length - 2)) == 2
-            items = exchanges.thread(scope, tip, after=length - 2)
+            items = exchanges.thread(scope, tip, first=length - 1)
             fetched.append(len(items))
         assert [word_of(each.item.body) for each in items] == ["u0", "m0", "u1", "m1"]
         assert (statements, fetched) == ([2], [4])
@@ -131,5 +131,5 @@ class TestTurns:
             assert place is not None
             assert threads.at(scope, *place) == trunk[20]
             assert threads.turns(scope, left, place[1])
-            assert exchanges.thread(scope, right, after=place[1])
+            assert exchanges.thread(scope, right, first=place[1] + 1)
         assert plans.walked() == []
