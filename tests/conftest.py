@@ -52,6 +52,17 @@ class FixedClock:
             self.now += timedelta(**kwargs)
 
 
+# Their stages are processes, a module's for all of its tests: starting them costs more than most tests.
+TOGETHER = ("acceptance", "background", "jobs", "losses")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of such a module in one test process."""
+    for item in items:
+        if item.path.parent.name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL, with a migrated template database."""

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, literal, select, update
 from convstore import ids
 from convstore.domain import jsontext
 from convstore.domain.job import Job, NewJob, Progress
-from convstore.storage import tables
+from convstore.storage import doorbell, tables
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Insert
 from convstore.storage.types import micros
@@ -33,6 +33,9 @@ def add(scope: Scope, job: NewJob) -> None:
             created_at=job.created_at,
         )
     )
+    if scope.connection.dialect.name == "postgresql":
+        # Heard with the commit: a worker need not look for it.
+        scope.connection.exec_driver_sql(f"NOTIFY {doorbell.JOBS}")
 
 
 def insertion(project_id: str, job: NewJob) -> Insert:
