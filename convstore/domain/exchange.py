@@ -172,7 +172,7 @@ class Ending:
     @property
     def is_kept(self) -> bool:
         """Whether a conversation goes on from here: not from an answer that failed or broke off."""
-        return self.status in ("completed", "incomplete") and self.error is None
+        return is_kept(self.status, self.error is not None)
 
     def without_content(self) -> "Ending":
         """How it ended, by whom, when and with what figures: nothing a model or an upstream said but codes.
@@ -192,6 +192,11 @@ class Ending:
             reported_usage=self.reported_usage,
             first_event_at=self.first_event_at,
         )
+
+
+def is_kept(status: str, is_broken: bool) -> bool:
+    """Whether there is something to go on from: an answer that completed, or one that its model left incomplete."""
+    return status in ("completed", "incomplete") and not is_broken
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from convstore import ids
 from convstore.domain import context, replay
-from convstore.domain.exchange import ADDED, Beginning, Exchange
+from convstore.domain.exchange import ADDED, Beginning, Exchange, is_kept
 from convstore.domain.items import Item
 from convstore.domain.job import Job
 from convstore.domain.jsontext import Raw, dumps, loads
@@ -132,7 +132,7 @@ class _Run:
             if is_new:
                 items = self._matched(items, recorded_id or source.parent_id, parent_id)
             made = self._ask(source, items, parent_id)
-            if made.status != "completed":
+            if not is_kept(made.status, made.error is not None):
                 raise Stopped(_why(made))
             parent_id, recorded_id, is_new = made.id, source_id, True
         self._job.progress(len(plan.turns), len(plan.turns))
@@ -226,7 +226,7 @@ class _Run:
             if found is None:
                 raise Stopped(f"Response '{exchange_id}' is gone.")
             if found.status in FINISHED:
-                if exchange_id == self._plan.after and found.status != "completed":
+                if exchange_id == self._plan.after and not is_kept(found.status, found.error is not None):
                     raise Stopped(_why(found))
                 return found
             self._job.checkpoint()

@@ -220,7 +220,7 @@ def written(deps: Deps, project_id: str, replay: Replay) -> bytes:
         runs.append(
             {
                 **_of_run(run),
-                "done": sum(turn.status == "completed" for turn in own),
+                "done": sum(turn.is_kept for turn in own),
                 "total": asked,
                 "tip": tip,
                 "comparison": f"/v1/diff?left={own[-1].source_id}&right={tip}" if tip else None,

@@ -9,6 +9,7 @@ from sqlalchemy import Row, and_, select, update
 
 from convstore import ids
 from convstore.domain import jsontext, replay, usage
+from convstore.domain.exchange import is_kept
 from convstore.domain.replay import Plan
 from convstore.domain.usage import Usage
 from convstore.storage import tables
@@ -39,7 +40,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn that was asked again: as which exchange, and how that stands."""
+    """A turn that was asked again: as which exchange, and how that stands. is_kept: whether there is a going on."""
 
     run: int
     number: int
@@ -51,6 +52,7 @@ class Turn:
     usage: Usage | None
     created_at: datetime
     completed_at: datetime | None
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,15 @@ def listed(
 def turns(scope: Scope, replay_id: str) -> list[Turn]:
     """What has been asked again, by run and turn. One statement."""
     columns = (_t.c.run, _t.c.turn, _t.c.source_id, _t.c.exchange_id, *(_e.c[name] for name in _COUNTS))
-    more = (_e.c.status, _e.c.model, _e.c.requested_model, _e.c.upstream, _e.c.created_at, _e.c.completed_at)
+    more = (
+        _e.c.status,
+        _e.c.model,
+        _e.c.requested_model,
+        _e.c.upstream,
+        _e.c.created_at,
+        _e.c.completed_at,
+        _e.c.error,
+    )
     source = _t.join(_e, and_(_e.c.project_id == scope.project_id, _e.c.id == _t.c.exchange_id))
     query = select(*columns, *more).select_from(source).where(_t.c.replay_id == replay_id)
     return [
@@ -126,6 +136,7 @@ def turns(scope: Scope, replay_id: str) -> list[Turn]:
             usage=usage.of_columns(*(row._mapping[name] for name in _COUNTS)),
             created_at=row.created_at,
             completed_at=row.completed_at,
+            is_kept=is_kept(row.status, row.error is not None),
         )
         for row in scope.connection.execute(query.order_by(_t.c.run, _t.c.turn))
     ]

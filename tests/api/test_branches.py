@@ -194,14 +194,21 @@ class TestCarry:
         refused(answered, 400)
 
     def test_an_edited_answer_that_fails_carries_nothing(self, stage: Stage, chain: list[str]) -> None:
-        stage.upstream.will(
-            answer(message("Cut"), status="incomplete", incomplete_details={"reason": "max_output_tokens"})
-        )
+        broken = {"code": "server_error", "message": "Something burst."}
+        stage.upstream.will(answer(message("Half"), status="incomplete", error=broken))
         answered = branched(stage.alice, chain[0], carry="inputs")
         work(stage)
         run = got(stage.alice, f"/v1/replays/{answered.headers['x-convstore-replay']}")["runs"][0]
         assert (run["status"], run["turns"]) == ("stopped", [])
-        assert "max_output_tokens" in run["reason"]
+        assert "Something burst." in run["reason"]
+
+    def test_one_that_its_model_left_incomplete_is_gone_on_from(self, stage: Stage, chain: list[str]) -> None:
+        cut = {"reason": "max_output_tokens"}
+        stage.upstream.will(*[answer(message("Cut"), status="incomplete", incomplete_details=cut) for _ in chain])
+        answered = branched(stage.alice, chain[0], carry="inputs")
+        work(stage)
+        run = got(stage.alice, f"/v1/replays/{answered.headers['x-convstore-replay']}")["runs"][0]
+        assert (run["status"], run["done"]) == ("completed", 2)
 
 
 class TestNames:

@@ -1,7 +1,8 @@
 """`convstore demo`: the main job from end to end, with no API key and nothing to configure.
 
 A small language model as the upstream, convstore in front of it on SQLite, and the official client holding
-three conversations, which are then printed from what the store says. Everything started here ends here.
+three conversations, which are then printed from what the store says. The last one is edited, asked again and compared.
+Everything started here ends here.
 """
 
 import time
@@ -88,8 +89,8 @@ def converse(console: Console, children: Children, base_url: str, key: str, mode
 
 
 def print_conversations(console: Console, client: "OpenAI", model_name: str) -> str:
-    """One tree per conversation, read back from the store; returns the id of the last response."""
-    from convstore.cli.demo import talk, tree
+    """One tree per conversation, read back from the store; the last one grows. Returns the id of its last response."""
+    from convstore.cli.demo import growing, talk, tree
 
     turns: list[talk.Turn] = []
     for conversation in talk.conversations():
@@ -97,6 +98,7 @@ def print_conversations(console: Console, client: "OpenAI", model_name: str) -> 
         turns = [talk.read_back(client, response_id, timing) for response_id, timing in held]
         console.print()
         console.print(tree.build(conversation.title, turns))
+    growing.grow(console, client, turns)
     console.print()
     return turns[-1].response.id
 
