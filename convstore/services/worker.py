@@ -29,6 +29,9 @@ from convstore.telemetry import logs
 # A job starts within this time, or half of it on average; on PostgreSQL at once, as a rule: who puts it in the queue
 # rings. A look costs 20 µs on SQLite, 150 on PostgreSQL.
 LOOK_EVERY_S = 0.02
+# While there is work: who has just asked for something will ask again.
+LOOK_BUSY_S = 0.005
+BUSY_S = 10.0
 # How long the doorbell is listened to in one go.
 LISTEN_S = 0.25
 WATCH_EVERY_S = 0.25
@@ -72,6 +75,7 @@ class Worker:
         self._over = threading.Event()
         # There may be a job: set by the doorbell.
         self._rung = threading.Event()
+        self._found_at = float("-inf")
         self._seen_at = time.monotonic()
         # The first time soon: a worker may live for less than an hour.
         self._tidied_at = time.monotonic() - TIDY_EVERY_S + 60
@@ -116,7 +120,8 @@ class Worker:
                     continue
                 if job is not None:
                     return job
-                self._rung.wait(LOOK_EVERY_S)
+                is_busy = time.monotonic() - self._found_at < BUSY_S
+                self._rung.wait(LOOK_BUSY_S if is_busy else LOOK_EVERY_S)
         return None
 
     def _listen(self) -> None:
@@ -142,6 +147,7 @@ class Worker:
             held = queue.take(deps.database, deps.process, kinds, deps.clock())
             if held is None:
                 return None
+            self._found_at = time.monotonic()
             job = RunningJob(deps.database, held)
             with self._lock:
                 self._running[job.id] = job

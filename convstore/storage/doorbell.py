@@ -2,7 +2,7 @@
 
 On PostgreSQL who writes a part rings (NOTIFY) and who waits listens: nothing is asked while nothing happens. SQLite has
 no such thing, but tells a connection by one number whether anybody else has written; it is looked at every few
-milliseconds, which costs a hundredth of a core while anybody waits. Either holds one connection for as long.
+milliseconds, which costs a fiftieth of a core while anybody waits. Either holds one connection for as long.
 """
 
 import time
@@ -17,7 +17,7 @@ CHANNEL = "convstore_journal"
 # Rung when a job is put in the queue.
 JOBS = "convstore_jobs"
 # How often SQLite is looked at: for the first news after a silence, and once they flow.
-LOOK_S = 0.01
+LOOK_S = 0.005
 LOOK_FLOWING_S = 0.015
 FLOWING_S = 0.15
 # What is rung may get lost on the way, in a pooler that lends connections by the transaction.
