@@ -40,7 +40,6 @@ ORIGIN = "replay"
 # How often a turn is asked whose answer the death of a worker cut off.
 MOST_TRIES = 3
 NAP_S = 0.05
-# A limit in money is looked at before each call: so much is left for what the call itself will cost.
 _TRUE = Raw(True, "true")
 
 
@@ -170,6 +169,8 @@ class _Run:
             exchange_id = self._put(f"{self.turn}.{number}", source, items, parent_id)
             background.run(self._deps, self._job.project_id, exchange_id, resumed=self._job.is_resumed)
             made = self._await(exchange_id)
+            if made.status == "cancelled":
+                self._cancelled()
             if not _was_cut_off(made):
                 return made
         return made
@@ -217,6 +218,14 @@ class _Run:
             now = self._deps.clock()
             branches.move(scope, self._plan.branch, beginning.id, now, expected=beginning.parent_id)
         return beginning.id
+
+    def _cancelled(self) -> None:
+        """Raises Cancelled when it was the run that somebody wanted no more, and not this turn alone."""
+        with self._deps.database.reading(self._job.project_id) as scope:
+            job = jobs.get(scope, self._job.id)
+        if job is not None and job.cancel_requested_at is not None:
+            # The worker sees it a moment later.
+            raise Cancelled
 
     def _await(self, exchange_id: str) -> Exchange:
         """An exchange that has ended, or ends soon: somebody else may be answering it. Raises Stopped."""
