@@ -13,7 +13,8 @@ out of messages.
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
     ├── NotFound                      absent, deleted and somebody else's are the same
-    ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved
+    ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved,
+    │                                 ThreadDamaged
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
                                       UpstreamCut, UpstreamHungUp, UpstreamBusy
@@ -213,6 +214,18 @@ class IdempotencyInProgress(Conflict):
     """The request with this Idempotency-Key is still running. Try again in a few seconds."""
 
     code = "idempotency_in_progress"
+
+
+class ThreadDamaged(Conflict):
+    """What is stored of the thread does not lead to its beginning."""
+
+    code = "thread_damaged"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"What is stored of the thread to '{response_id}' does not lead to its beginning. "
+            "Whoever runs this service can find out why with 'convstore doctor'."
+        )
 
 
 class BranchTaken(Conflict):

@@ -12,7 +12,7 @@ from typing import Any
 from convstore.domain import jsontext
 from convstore.domain.items import Item, listed
 from convstore.domain.tree import Leaf, Node, Tree, below
-from convstore.errors import ConversationNotFound, InvalidRequest
+from convstore.errors import ConversationNotFound, InvalidRequest, ThreadDamaged
 from convstore.services import naming
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing
@@ -97,7 +97,7 @@ def children(deps: Deps, project_id: str, name: str, limit: int, after: str | No
 def thread(deps: Deps, project_id: str, name: str, limit: int, after: str | None, *, items: bool) -> Listing:
     """A page of the exchanges from the root to one, itself among them. items: with what was asked and answered.
 
-    Raises ResponseNotFound, and InvalidRequest for a cursor that is not on the thread.
+    Raises ResponseNotFound, ThreadDamaged, and InvalidRequest for a cursor that is not on the thread.
     """
     with deps.database.reading(project_id) as scope:
         exchange = naming.exchange(scope, name)
@@ -110,6 +110,8 @@ def thread(deps: Deps, project_id: str, name: str, limit: int, after: str | None
             first = place[2] + 1
         last = min(exchange.depth, first + limit - 1)
         nodes = trees.thread(scope, exchange.id, first, last)
+        if [node.depth for node in nodes] != list(range(first, last + 1)) or (first == 0 and nodes[0].parent_id):
+            raise ThreadDamaged(exchange.id)
         placed = exchanges.thread(scope, exchange.id, first=first, last=last) if items else []
         names = _names(scope, exchange.conversation_id)
     of: dict[str, list[Placed]] = {}

@@ -19,7 +19,13 @@ def to(scope: Scope, tip_id: str) -> CTE:
     return path.union_all(
         select(fork.c.lane, fork.c.depth).select_from(
             path.join(head, and_(head.c.project_id == scope.project_id, head.c.id == path.c.lane)).join(
-                fork, and_(fork.c.project_id == scope.project_id, fork.c.id == head.c.parent_id)
+                fork,
+                # Ever nearer to the root: whatever somebody did to the table by hand, the way ends.
+                and_(
+                    fork.c.project_id == scope.project_id,
+                    fork.c.id == head.c.parent_id,
+                    fork.c.depth == head.c.depth - 1,
+                ),
             )
         )
     )

@@ -17,6 +17,7 @@ from convstore.domain import fingerprints, jsontext, preview, usage
 from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
+from convstore.errors import ThreadDamaged
 from convstore.storage import tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
@@ -54,7 +55,10 @@ class Parent:
 
 
 def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = False) -> Parent | None:
-    """The exchange with this id, when it is there, stored and not deleted; hidden: whether it is either or not."""
+    """The exchange with this id, when it is there, stored and not deleted; hidden: whether it is either or not.
+
+    Raises ThreadDamaged.
+    """
     own = ids.pack(ids.EXCHANGE, exchange_id)
     if own is None:
         return None
@@ -63,7 +67,9 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = 
     ).fetchone()
     if row is None:
         return None
-    conversation, lane, depth, status, upstream, upstream_response_id, fingerprint, continued, fork = row
+    conversation, lane, depth, status, upstream, upstream_response_id, fingerprint, continued, fork, opened_at = row
+    if (fork is None) != (opened_at == 0):
+        raise ThreadDamaged(exchange_id)
     return Parent(
         id=exchange_id,
         conversation_id=ids.unpack(ids.CONVERSATION, bytes(conversation)),
@@ -80,7 +86,7 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = 
 
 _PARENT = (
     "SELECT e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id, e.fingerprint,"
-    " EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1), h.parent_id"
+    " EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1), h.parent_id, h.depth"
     " FROM exchanges e JOIN exchanges h ON h.project_id = e.project_id AND h.id = e.lane"
     " WHERE e.id = ? AND e.project_id = ?"
 )
@@ -98,7 +104,8 @@ _PATH = (
     " UNION ALL"
     " SELECT f.lane, f.depth FROM path"
     " JOIN exchanges h ON h.id = path.lane AND h.project_id = ?"
-    " JOIN exchanges f ON f.id = h.parent_id AND f.project_id = h.project_id) "
+    # Ever nearer to the root: whatever somebody did to the table by hand, the way ends.
+    " JOIN exchanges f ON f.id = h.parent_id AND f.project_id = h.project_id AND f.depth = h.depth - 1) "
 )
 _MANY_LANES = (
     f"{_PATH}SELECT {_ITEM_FIELDS} FROM path JOIN items i ON i.lane = path.lane AND i.depth <= path.depth"

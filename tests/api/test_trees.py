@@ -183,6 +183,38 @@ class TestThread:
         assert got(stage.alice, f"/v1/responses/{grown['bb']}/children")["data"] == []
 
 
+def by_hand(stage: Stage, child: str, parent: str) -> None:
+    """Let an exchange name another parent."""
+    mark = "?" if stage.deps.database.is_sqlite else "%s"
+    given = (bytes.fromhex(parent[5:]), bytes.fromhex(child[5:]))
+    with stage.deps.database.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE exchanges SET parent_id = {mark} WHERE id = {mark}", given)
+
+
+class TestDamage:
+    """What somebody does to the table by hand: said, and nothing is half-written."""
+
+    @pytest.mark.parametrize("above", ["root", "b", "bb"])
+    def test_a_cycle_is_no_endless_way(self, stage: Stage, grown: dict[str, str], above: str) -> None:
+        by_hand(stage, grown["root"], grown[above])
+        before = len(stage.upstream.questions)
+        for name in ("root", "a", "aa"):
+            refused(stage.alice.get(f"/v1/responses/{grown[name]}/thread"), 409)
+            refused(stage.alice.post(f"/v1/responses/{grown[name]}/replay", json={}), 409)
+        body = {"model": "gpt-5.4", "input": "On", "previous_response_id": grown["aa"]}
+        refused(stage.alice.post("/v1/responses", json=body), 409)
+        assert len(stage.upstream.questions) == before
+        for path in ("context", "children", "input_items"):
+            assert stage.alice.get(f"/v1/responses/{grown['bb']}/{path}").status_code in (200, 409)
+        assert stage.alice.get(f"/v1/conversations/{grown['home']}/tree").status_code == 200
+        assert stage.alice.get(f"/v1/diff?left={grown['aa']}&right={grown['bb']}").status_code in (200, 409)
+
+    def test_nor_is_a_lane_that_hangs_on_itself(self, stage: Stage, grown: dict[str, str]) -> None:
+        by_hand(stage, grown["b"], grown["bb"])
+        refused(stage.alice.get(f"/v1/responses/{grown['ba']}/thread"), 409)
+        assert stage.alice.get(f"/v1/conversations/{grown['home']}/tree").status_code == 200
+
+
 def shown_last(stage: Stage) -> bytes:
     """The bytes of `input` as the provider got them."""
     body = stage.upstream.questions[-1].raw
