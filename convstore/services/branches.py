@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from convstore.domain import jsontext
 from convstore.errors import BranchMoved, BranchNotFound, BranchTaken, InvalidRequest, ResponseNotFound
-from convstore.services import naming
+from convstore.services import naming, paging
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.storage import branches
@@ -61,9 +61,8 @@ def listed(deps: Deps, project_id: str, page: Page, conversation_id: str | None)
         found = branches.listed(
             scope, page.limit + 1, conversation_id=conversation_id, after=page.after, before=page.before
         )
-    from_the_end = page.before is not None and page.after is None
-    chosen = found[-page.limit :] if from_the_end else found[: page.limit]
-    return Listing([(branch.name, written(branch)) for branch in chosen], has_more=len(found) > page.limit)
+    chosen, has_more = paging.chosen(found, page)
+    return Listing([(branch.name, written(branch)) for branch in chosen], has_more)
 
 
 def change(deps: Deps, project_id: str, name: str, wanted: Move) -> Branch:

@@ -88,9 +88,7 @@ def index(deps: Deps, principal: Principal, page: Page, wanted: Wanted) -> Listi
             before=page.before,
             wanted=wanted,
         )
-    has_more = len(found) > page.limit
-    from_the_end = page.before is not None and page.after is None
-    chosen = found[-page.limit :] if from_the_end else found[: page.limit]
+    chosen, has_more = paging.chosen(found, page)
     return Listing([(each.id, each.write(title=title)) for each, title in chosen], has_more)
 
 

@@ -8,6 +8,7 @@ from convstore import ids
 from convstore.domain import jsontext
 from convstore.domain.job import Job, NewJob, Progress
 from convstore.errors import InvalidRequest, NotFound, StorageUnavailable
+from convstore.services import paging
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.storage import jobs, queue
@@ -100,9 +101,8 @@ def listed(deps: Deps, project_id: str, page: Page, wanted: Wanted) -> Listing:
             status=wanted.status,
             kind=wanted.kind,
         )
-    from_the_end = page.before is not None and page.after is None
-    chosen = found[-page.limit :] if from_the_end else found[: page.limit]
-    return Listing([(job.id, jsontext.dumps(job.as_dict())) for job in chosen], has_more=len(found) > page.limit)
+    chosen, has_more = paging.chosen(found, page)
+    return Listing([(job.id, jsontext.dumps(job.as_dict())) for job in chosen], has_more)
 
 
 def cancel(deps: Deps, project_id: str, job_id: str) -> Job:

@@ -34,6 +34,12 @@ def of_items(items: Sequence[tuple[str, Item]], page: Page) -> Listing:
     return Listing([(item_id, listed(item, item_id)) for item_id, item in chosen], has_more)
 
 
+def chosen(found: Sequence[T], page: Page) -> tuple[Sequence[T], bool]:
+    """What a page shows of what was looked up for it, one more than its limit; and whether there are more."""
+    from_the_end = page.before is not None and page.after is None
+    return (found[-page.limit :] if from_the_end else found[: page.limit]), len(found) > page.limit
+
+
 def cut(entries: Sequence[tuple[str, T | None]], page: Page) -> tuple[list[tuple[str, T]], bool]:
     """What a page shows of the entries, given oldest first; and whether there are more.
 

@@ -13,7 +13,7 @@ from convstore.domain.replay import Plan, Wanted
 from convstore.domain.tree import Node
 from convstore.domain.usage import Usage
 from convstore.errors import InvalidRequest, NotFound, ResponseNotFound
-from convstore.services import jobs, naming, remaking
+from convstore.services import jobs, naming, paging, remaking
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal
@@ -188,9 +188,8 @@ def listed(deps: Deps, project_id: str, page: Page) -> Listing:
         found = replays.listed(
             scope, page.limit + 1, newest_first=page.order == "desc", after=page.after, before=page.before
         )
-    from_the_end = page.before is not None and page.after is None
-    chosen = found[-page.limit :] if from_the_end else found[: page.limit]
-    return Listing([(one.id, jsontext.dumps(_head(one))) for one in chosen], has_more=len(found) > page.limit)
+    chosen, has_more = paging.chosen(found, page)
+    return Listing([(one.id, jsontext.dumps(_head(one))) for one in chosen], has_more)
 
 
 def cancel(deps: Deps, project_id: str, replay_id: str) -> Replay:
