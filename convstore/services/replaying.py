@@ -58,6 +58,9 @@ def work(deps: Deps, job: RunningJob) -> None:
         project = everywhere.project_of(scope.connection, job.project_id)
     if found is None or project is None:
         return
+    if found.runs[number].ended is not None:
+        with deps.database.writing(job.project_id) as scope:
+            stored.begin_run(scope, replay_id, number)
     principal = Principal(project.id, project.name, job.arguments.get("key"), frozenset(), project.settings)
     run = _Run(deps, job, principal, found, number)
     ended: dict[str, Any] = {"status": "completed"}

@@ -166,6 +166,12 @@ def end_run(scope: Scope, replay_id: str, number: int, ended: Mapping[str, Any])
     scope.connection.execute(update(_n).where(where).values(stopped=jsontext.dumps(dict(ended)).decode()))
 
 
+def begin_run(scope: Scope, replay_id: str, number: int) -> None:
+    """Forget how a run ended: its job is tried again."""
+    where = and_(_n.c.replay_id == replay_id, _n.c.number == number)
+    scope.connection.execute(update(_n).where(where).values(stopped=None))
+
+
 def request_cancel(scope: Scope, replay_id: str, now: datetime) -> None:
     """Note that nobody wants it any more."""
     where = and_(_r.c.project_id == scope.project_id, _r.c.id == replay_id, _r.c.cancel_requested_at.is_(None))

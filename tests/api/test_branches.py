@@ -378,6 +378,13 @@ class TestReplays:
         assert work(stage) == []
         assert stage.alice.post(f"/v1/replays/{made['id']}/cancel").json["status"] == "cancelled"
 
+    def test_tried_again_it_goes_on(self, stage: Stage, chain: list[str]) -> None:
+        made = stage.alice.post(f"/v1/responses/{chain[2]}/replay", json={}).json
+        stage.alice.post(f"/v1/replays/{made['id']}/cancel")
+        stage.alice.post(f"/v1/jobs/{made['runs'][0]['job_id']}/retry")
+        assert work(stage) == ["completed"]
+        assert got(stage.alice, f"/v1/replays/{made['id']}")["status"] == "completed"
+
     def test_cancelled_between_two_turns_its_partial_results_stay(
         self, stage: Stage, chain: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
