@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 # The pause after a death, doubled with each that follows soon.
@@ -22,17 +22,22 @@ LOOK_EVERY_S = 0.1
 
 
 class Child:
-    """One worker at a time. say: where its deaths are told; died: told the process id of each."""
+    """One worker at a time. say: where its deaths are told; died: told the process id of each.
+
+    environment: its variables, if they are not ours.
+    """
 
     def __init__(
         self,
         say: Callable[[str], None],
         died: Callable[[int], None],
         command: tuple[str, ...] = (sys.executable, "-m", "convstore", "worker"),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._say = say
         self._died = died
         self._command = command
+        self._environment = environment
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         # Held while one is being started.
@@ -71,7 +76,9 @@ class Child:
                     return
                 # Named, so that one whose parent died before it could look does not take the next one for it.
                 self._process = subprocess.Popen(
-                    [*self._command, "--child-of", str(os.getpid())], stdin=subprocess.DEVNULL
+                    [*self._command, "--child-of", str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    env=self._environment,
                 )
             started = time.monotonic()
             # gunicorn collects dead children, too, and may be first: then the exit code is not to be had.

@@ -5,15 +5,21 @@ import sys
 import click
 
 from convstore import __version__
+from convstore.cli.branch import branch
 from convstore.cli.db import db
 from convstore.cli.demo import demo, model
+from convstore.cli.diff import diff
 from convstore.cli.doctor import doctor
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
 from convstore.cli.projects import projects
+from convstore.cli.replay import replay
 from convstore.cli.serve import serve
+from convstore.cli.thread import thread
+from convstore.cli.tree import tree
 from convstore.cli.worker import worker
 from convstore.errors import ConvstoreError
+from convstore.render.characters import on_a_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,7 +31,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (serve, worker, db, keys, projects, jobs, doctor, demo, model):
+for command in (serve, worker, db, keys, projects, jobs, doctor, tree, thread, branch, replay, diff, demo, model):
     cli.add_command(command)
 
 
@@ -34,5 +40,6 @@ def main() -> None:
     try:
         cli(prog_name="convstore")
     except ConvstoreError as error:
-        click.echo(f"convstore: {error.message}", err=True)
+        # Some of it may be a provider's words, or those of a service somewhere.
+        click.echo(f"convstore: {on_a_line(error.message)}", err=True)
         sys.exit(1)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from convstore.cli import tree
 from convstore.cli.demo.talk import Turn
+from convstore.cli.tree import build
 from convstore.errors import ConvstoreError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def grow(console: Console, client: "OpenAI", turns: Sequence[Turn]) -> None:
     say(console, f"Asking it again at temperature {TEMPERATURE:g}:")
     replay = post(client, f"/responses/{last.response.id}/replay", {"overrides": {"temperature": TEMPERATURE}})
     again = ended(client, replay["id"])
-    drawn, _ = tree.build(get(client, f"/conversations/{again['conversation_id']}/tree"), full_ids=True)
+    drawn, _ = build(get(client, f"/conversations/{again['conversation_id']}/tree"), full_ids=True)
     console.print(drawn)
     for title, run in (("The edit", edited["runs"][0]), ("The other temperature", again["runs"][0])):
         compare(console, client, title, last.response.id, run)

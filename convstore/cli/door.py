@@ -1,0 +1,112 @@
+"""Where a command gets its answers: the database itself, or a service that runs somewhere.
+
+Both doors give the same parsed JSON, which is the API's, so whatever prints it need not know where it came from.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from convstore.domain import jsontext
+
+Json = dict[str, Any]
+# A page of exchanges; what is asked for at a time of those that come with everything that was said.
+HEADERS = 1_000
+BODIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a command was told of where to look. Without a url: in the database of these settings."""
+
+    config: str | None = None
+    project: str | None = None
+    url: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer in one piece (response), or as it arrives (events); and what carries on behind it."""
+
+    response: Json | None = None
+    events: Iterator[Json] | None = None
+    replay_id: str | None = None
+
+
+class Door(Protocol):
+    """Names are ids of exchanges or names of branches; bodies are the API's. All may raise ConvstoreError."""
+
+    def tree(self, conversation_id: str, after: str | None, *, root: str | None, depth: int | None) -> Json:
+        """A page of a conversation's tree."""
+
+    def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
+        """A page of the exchanges from the root to one."""
+
+    def branch(self, name: str, body: bytes) -> Answered:
+        """Its question again, with edits."""
+
+    def replay(self, name: str, body: bytes) -> Json:
+        """Its thread again: the replay, or what it would take."""
+
+    def replayed(self, replay_id: str) -> Json:
+        """A replay."""
+
+    def cancel(self, replay_id: str) -> Json:
+        """The same, stopped."""
+
+    def diff(self, left: str, right: str) -> Json:
+        """Two threads compared."""
+
+    def diff_page(self, left: str, right: str) -> str:
+        """The same, as a page of HTML."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """While this lasts, somebody runs what replays consist of."""
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[Door]:
+    """The door that leads there, for as long as it is needed."""
+    if place.url is not None:
+        from convstore.cli.remote import remote
+
+        with remote(place.url, place.key) as door:
+            yield door
+    else:
+        from convstore.cli.local import local
+
+        with local(place.config, place.project) as door:
+            yield door
+
+
+def exchanges(door: Door, name: str, *, items: bool) -> Iterator[Json]:
+    """The exchanges from the root to one, page by page."""
+    after: str | None = None
+    while True:
+        page = door.thread(name, after, BODIES if items else HEADERS, items=items)
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        after = page["last_id"]
+
+
+def whole_tree(door: Door, conversation_id: str, *, root: str | None, depth: int | None) -> Json:
+    """A tree with all its pages in one."""
+    found = page = door.tree(conversation_id, None, root=root, depth=depth)
+    while page["has_more"]:
+        page = door.tree(conversation_id, page["last_id"], root=root, depth=depth)
+        found["data"] += page["data"]
+    return {**found, "last_id": page["last_id"], "has_more": False}
+
+
+def conversation_of(door: Door, name: str) -> str:
+    """The conversation that an exchange is in."""
+    (root,) = door.thread(name, None, 1, items=False)["data"]
+    return str(root["conversation_id"])
+
+
+def body(members: Mapping[str, str]) -> bytes:
+    """A request of members that are JSON texts."""
+    return jsontext.join(members).encode()

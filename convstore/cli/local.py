@@ -1,0 +1,140 @@
+"""The door of the database itself: the services, called by a principal of one project who may do everything."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+from convstore import bootstrap, config, ids
+from convstore.cli import own_worker
+from convstore.cli.door import Answered, Json
+from convstore.config import Settings
+from convstore.domain import jsontext, sse
+from convstore.errors import InvalidRequest
+from convstore.services import projects, recovery, replays, trees
+from convstore.services.deps import Deps
+from convstore.services.paging import Listing
+from convstore.services.principal import Principal, Right
+from convstore.services.projects import ProjectNotFound
+from convstore.services.streaming import Streamed
+from convstore.services.trees import Wanted
+from convstore.storage import migrations
+from convstore.storage.replays import Replay
+from convstore.telemetry import logs
+
+
+@contextmanager
+def local(config_path: str | None, project: str | None) -> Iterator["Local"]:
+    """The database of these settings. Raises Misconfigured, ProjectNotFound, InvalidRequest."""
+    # Standard output is for what was asked for.
+    logs.configure("error", "console")
+    settings = config.load(config_path)
+    with bootstrap.working(settings, role="command") as deps, ExitStack() as leaving:
+        migrations.check(deps.database)
+        yield Local(deps, _principal(deps, project), settings, config_path, leaving)
+
+
+def _principal(deps: Deps, name: str | None) -> Principal:
+    found = projects.listed(deps)
+    if name is None and len(found) > 1:
+        raise InvalidRequest("There are several projects: say whose with --project NAME.")
+    if name is None and not found:
+        raise ProjectNotFound("There is no project yet. Make one with its first key: convstore keys create --project …")
+    for project in found:
+        if name in (None, project.name):
+            return Principal(project.id, project.name, None, frozenset(Right), project.settings)
+    raise ProjectNotFound(f"No project has the name '{name}'.")
+
+
+class Local:
+    """See Door."""
+
+    def __init__(
+        self, deps: Deps, principal: Principal, settings: Settings, config_path: str | None, leaving: ExitStack
+    ) -> None:
+        self._deps = deps
+        self._principal = principal
+        self._project = principal.project_id
+        self._settings = settings
+        self._config_path = config_path
+        self._leaving = leaving
+
+    def tree(self, conversation_id: str, after: str | None, *, root: str | None, depth: int | None) -> Json:
+        wanted = Wanted(root=root, depth=depth, limit=trees.MOST, after=after)
+        return _read(trees.tree(self._deps, self._project, conversation_id, wanted))
+
+    def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
+        return _listed(trees.thread(self._deps, self._project, name, limit, after, items=items))
+
+    def branch(self, name: str, body: bytes) -> Answered:
+        from convstore.schemas.branches import edit
+        from convstore.services import branching, relay
+        from convstore.services.relay import Whole
+
+        asked = edit(body)
+        self._go_on_record()
+        made = branching.create(
+            self._deps, self._principal, name, asked, relay.call_of(ids.new(ids.REQUEST), None, body)
+        )
+        if isinstance(made.answer, Whole):
+            return Answered(_read(made.answer.body), replay_id=made.replay_id)
+        return Answered(events=_events(made.answer), replay_id=made.replay_id)
+
+    def replay(self, name: str, body: bytes) -> Json:
+        from convstore.schemas.replays import wanted
+
+        asked, is_dry = wanted(body)
+        planned = replays.plan(self._deps, self._principal, name, asked)
+        if is_dry:
+            return _read(replays.estimate(self._deps, planned))
+        return self._written(replays.create(self._deps, self._principal, planned))
+
+    def replayed(self, replay_id: str) -> Json:
+        return self._written(replays.get(self._deps, self._project, replay_id))
+
+    def cancel(self, replay_id: str) -> Json:
+        return self._written(replays.cancel(self._deps, self._project, replay_id))
+
+    def diff(self, left: str, right: str) -> Json:
+        from convstore.services import comparing
+
+        # Through JSON, as a service's would come.
+        return _read(jsontext.dumps(comparing.compare(self._deps, self._project, left, right).as_dict()))
+
+    def diff_page(self, left: str, right: str) -> str:
+        from convstore.render import html
+        from convstore.services import comparing
+
+        return html.comparison(comparing.compare(self._deps, self._project, left, right))
+
+    def working(self) -> AbstractContextManager[None]:
+        return own_worker.working(self._deps, self._settings, self._config_path)
+
+    def _written(self, replay: Replay) -> Json:
+        return _read(replays.written(self._deps, self._project, replay))
+
+    def _go_on_record(self) -> None:
+        """Be known as a process: what nobody has begun is taken for what a dead one left behind, and closed."""
+        recovery.enter(self._deps)
+        self._leaving.callback(recovery.leave, self._deps)
+        self._leaving.callback(recovery.start_beating(self._deps))
+
+
+def _read(written: bytes) -> Json:
+    value: Json = jsontext.loads(written)
+    return value
+
+
+def _listed(listing: Listing) -> Json:
+    items: list[Any] = [jsontext.loads(written) for _, written in listing.items]
+    last = listing.items[-1][0] if listing.items else None
+    return {"data": items, "last_id": last, "has_more": listing.has_more}
+
+
+def _events(answer: Streamed) -> Iterator[Json]:
+    splitter = sse.Splitter()
+    try:
+        for chunk in answer:
+            for block in splitter.feed(chunk):
+                yield _read(sse.data_of(block))
+    finally:
+        answer.close()

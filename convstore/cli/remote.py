@@ -1,0 +1,75 @@
+"""The door of a service that runs somewhere: everything over HTTP, with a key."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from urllib.parse import quote
+
+from convstore.cli.door import Answered, Json
+from convstore.upstream.peer import THINKING_S, Peer
+
+# As many exchanges of a tree at a time as the service gives.
+MOST = 10_000
+
+
+@contextmanager
+def remote(url: str, key: str | None) -> Iterator["Remote"]:
+    """The service at this address, for as long as it is needed. Raises Misconfigured."""
+    peer = Peer(url, key)
+    try:
+        yield Remote(peer)
+    finally:
+        peer.close()
+
+
+class Remote:
+    """See Door."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def tree(self, conversation_id: str, after: str | None, *, root: str | None, depth: int | None) -> Json:
+        path = f"/v1/conversations/{_part(conversation_id)}/tree"
+        return _object(self._peer.get(path, after=after, root=root, depth=depth, limit=MOST).json())
+
+    def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
+        asked = {"after": after, "limit": limit, "items": str(items).lower()}
+        return _object(self._peer.get(f"/v1/responses/{_part(name)}/thread", **asked).json())
+
+    def branch(self, name: str, body: bytes) -> Answered:
+        answer = self._peer.post(f"/v1/responses/{_part(name)}/branch", body, timeout_s=THINKING_S)
+        replay_id = answer.headers.get("x-convstore-replay")
+        if answer.is_stream:
+            return Answered(events=answer.events(), replay_id=replay_id)
+        return Answered(_object(answer.json()), replay_id=replay_id)
+
+    def replay(self, name: str, body: bytes) -> Json:
+        return _object(self._peer.post(f"/v1/responses/{_part(name)}/replay", body).json())
+
+    def replayed(self, replay_id: str) -> Json:
+        return _object(self._peer.get(f"/v1/replays/{_part(replay_id)}").json())
+
+    def cancel(self, replay_id: str) -> Json:
+        return _object(self._peer.post(f"/v1/replays/{_part(replay_id)}/cancel").json())
+
+    def diff(self, left: str, right: str) -> Json:
+        return _object(self._peer.get("/v1/diff", left=left, right=right).json())
+
+    def diff_page(self, left: str, right: str) -> str:
+        return self._peer.get("/v1/diff", left=left, right=right, format="html").text()
+
+    def working(self) -> AbstractContextManager[None]:
+        # Workers are the service's own affair.
+        return nullcontext()
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _object(value: object) -> Json:
+    from convstore.upstream.peer import PeerFailed
+
+    if not isinstance(value, dict):
+        raise PeerFailed("The service answered with something else than a JSON object.")
+    return value
