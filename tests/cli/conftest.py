@@ -1,11 +1,19 @@
 """The stage of this room: the command line, run as its users run it but for the process."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from convstore import cli
+from tests.conftest import PROVIDER_KEY
+from tests.local_upstream import LocalUpstream
+
+if TYPE_CHECKING:
+    from tests.cli.house import House
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,24 @@ def shell(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setenv("CONVSTORE_DATABASE_URL", database_url)
     monkeypatch.delenv("CONVSTORE_CONFIG", raising=False)
     return Shell(monkeypatch, capsys)
+
+
+@pytest.fixture(params=["database", "service"])
+def house(
+    request: pytest.FixtureRequest,
+    shell: Shell,
+    database_url: str,
+    upstream: LocalUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator["House"]:
+    """Both doors to a store, on both engines."""
+    from tests.cli.house import built
+
+    for name in ("CONVSTORE_URL", "CONVSTORE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CONVSTORE_UPSTREAM_URL", upstream.url)
+    monkeypatch.setenv("CONVSTORE_UPSTREAM_KEY", PROVIDER_KEY)
+    with built(shell, database_url, upstream, remote=request.param == "service") as made:
+        yield made
+    # The commands have set up the logs of their process, which is this one.
+    structlog.reset_defaults()
