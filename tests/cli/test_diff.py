@@ -26,9 +26,7 @@ class TestDiff:
         assert shown.startswith(f"--- {pair[0]}\n+++ {pair[1]}\n")
         assert "@@ turn 1: changed @@" in shown
         assert "+   setting temperature: 0.5" in shown
-        assert "│ Two " in shown
-        assert "{+other+}" in shown
-        assert "[-" in shown
+        assert "│ Two {+other +}words[- here-]\n" in shown
         assert "␛[31m [red]" in shown
         assert "\x1b" not in shown
         assert "One" not in shown

@@ -26,7 +26,7 @@ class TestThread:
         assert "Three" not in "".join(lines)
 
     def test_calls_and_their_outputs(self, house: House) -> None:
-        house.upstream.will(answer(reasoning(), function_call("look", '{"at": 1}')))
+        house.upstream.will(answer(reasoning(), function_call("call_1", "look", '{"at": 1}')))
         made = house.alice.ask("What is there?")
         call = made["output"][-1]["call_id"]
         on = house.alice.ask(
