@@ -103,7 +103,7 @@ def _item(side: str, pair: Json) -> Iterator[Text]:
         return
     mark = {"left": "-", "right": "+"}.get(pair["status"], " ")
     for line in _marked(pair["text"]["segments"], alone=pair["status"] != "changed").split("\n", allow_blank=True):
-        yield Text(f"{mark}   │ ", style=_STYLES.get(mark, "dim")).append_text(line)
+        yield Text().append(f"{mark}   │ ", _STYLES.get(mark, "dim")).append_text(line)
 
 
 def _named(pair: Json) -> str:

@@ -14,7 +14,8 @@ SHORT = 8
 
 def line(node: Node, *, full_id: bool = False, is_tip: bool = False) -> Text:
     """Its id, names and figures, then the first lines of question and answer: if a line is cut, it is these."""
-    text = terminal.line(node["id"] if full_id else str(node["id"])[-SHORT:], "bold")
+    # An unstyled beginning: the style of the whole would be that of what is appended, too.
+    text = Text().append_text(terminal.line(node["id"] if full_id else str(node["id"])[-SHORT:], "bold"))
     for branch in node["branches"]:
         text.append_text(terminal.line(f" ({branch})", "magenta"))
     if is_tip:

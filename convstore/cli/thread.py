@@ -34,12 +34,12 @@ def show(console: Console, node: Node) -> None:
         console.print(exchange.line(node, full_id=True), no_wrap=True, overflow="ellipsis")
         return
     head = exchange.line({**node, "question": None, "answer": None}, full_id=True)
-    console.print(Text("● ", style="green").append_text(head), soft_wrap=True)
+    console.print(Text().append("● ", "green").append_text(head), soft_wrap=True)
     for side, style in (("input", "cyan"), ("output", "")):
         for item in node[side]:
             who, words = exchange.said(item)
             label = terminal.line(who).plain
             for line in terminal.lines(words):
-                console.print(Text(f"  {label:>10} │ ", style="dim").append(line, style), soft_wrap=True)
+                console.print(Text().append(f"  {label:>10} │ ", "dim").append(line, style), soft_wrap=True)
                 label = ""
     console.print()

@@ -48,7 +48,7 @@ def tree(place: Place, name: str, from_here: bool, depth: int | None, full_ids: 
 
 def build(found: Json, *, full_ids: bool = False) -> tuple[Tree, int]:
     """The tree of the API's JSON, and how many forks stand behind one another in it at most."""
-    title = terminal.line(found["title"] or "(no title)", "bold")
+    title = Text().append_text(terminal.line(found["title"] or "(no title)", "bold"))
     title.append_text(terminal.line(f"  {found['conversation_id']}", "dim"))
     children = _children(found["data"])
     drawn = Tree(_label([title]), guide_style="dim")
@@ -81,8 +81,10 @@ def _children(nodes: Sequence[Node]) -> Mapping[str | None, Sequence[Node]]:
 
 
 def _line(node: Node, *, full_ids: bool) -> Text:
-    return Text("● ", style="dim" if node["deleted"] else "green").append_text(
-        exchange.line(node, full_id=full_ids, is_tip=node["is_tip"])
+    return (
+        Text()
+        .append("● ", "dim" if node["deleted"] else "green")
+        .append_text(exchange.line(node, full_id=full_ids, is_tip=node["is_tip"]))
     )
 
 
