@@ -143,14 +143,14 @@ def trees(figures: Sequence[TreeFigures]) -> Table:
             one.server,
             one.tree,
             f"{one.exchanges:,}",
-            one.path,
+            f"{one.method} {one.path}",
             str(one.status),
             f"{one.answer_bytes:,}",
             f"{one.p50_ms:,.1f}",
         )
         for one in figures
     ]
-    heads = ("server", "tree", "exchanges", "GET", "status", "bytes", "p50 ms")
+    heads = ("server", "tree", "exchanges", "asked", "status", "bytes", "p50 ms")
     return table("Big trees", heads, rows, 2)
 
 

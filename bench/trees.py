@@ -6,10 +6,11 @@
 
 They are written straight into the tables, as the service would have: exchanges, items, conversations, no more. Then
 each path is asked for some times, and the median is noted. Paths are given with the names of what they are about in
-braces: {tip}, {root}, {middle} and {conversation}.
+braces: {tip}, {root}, {middle} (in the middle of the oldest branch) and {conversation}.
 """
 
 import asyncio
+import json
 import random
 import sqlite3
 import statistics
@@ -24,12 +25,33 @@ from typing import Any
 import psycopg
 
 from bench import wire
+from bench.client import LoadFailed
 from bench.databases import Database, Postgres, Sqlite
 from bench.servers import House, Server
 
-# What is asked for. Others may be added here.
-PATHS = ("/v1/responses/{tip}", "/v1/responses/{tip}/input_items")
+# What is asked for of each tree, besides what is asked of all.
+OF_ALL = ("/v1/responses/{tip}", "/v1/responses/{tip}/input_items")
+PATHS = {
+    "a thread": (
+        "/v1/responses/{tip}/thread?items=false&limit=10000",
+        "/v1/responses/{tip}/thread?limit=10000",
+        "/v1/responses/{tip}/context?format=input",
+        "/v1/conversations/{conversation}/tree?root={middle}&limit=10000",
+    ),
+    "a tree": (
+        "/v1/conversations/{conversation}/tree?root={middle}",
+        "/v1/conversations/{conversation}/tree?root={root}&depth=2",
+        "/v1/conversations/{conversation}/tree?limit=10000",
+        "/v1/responses/{middle}/children",
+        "/v1/conversations/{conversation}/tips?limit=1000",
+    ),
+    "a store": ("/v1/conversations?limit=1000", "/v1/conversations/{conversation}/tree"),
+}
+# A turn that continues the tip: what the context of a thread costs when it is needed. Asked last, for it writes.
+TURN = "/v1/responses"
 TIMES = 30
+# A slow path is asked less often: so long is it asked at most, but so many times at least.
+MOST_S, LEAST = 4.0, 5
 # Rows of exchanges that are made and written together.
 CHUNK = 20_000
 SETTINGS = b'{"model":"tree"}'
@@ -37,7 +59,9 @@ SETTINGS = b'{"model":"tree"}'
 EXCHANGES = (
     "project_id id conversation_id parent_id lane depth input_count status origin stored requested_model settings_hash"
     " created_at question answer model upstream completed_at"
+    " input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens"
 ).split()
+USAGE = (1200, 1000, 0, 80, 20, 1280)
 ITEMS = "lane depth position output type role body".split()
 CONVERSATIONS = "project_id id created_at".split()
 PAYLOADS = "project_id hash body".split()
@@ -71,6 +95,7 @@ class TreeFigures:
     server: str
     tree: str
     exchanges: int
+    method: str
     path: str
     status: int
     p50_ms: float
@@ -90,7 +115,7 @@ def measure(house: House, quick: bool, say: Callable[[str], None]) -> list[TreeF
             ):
                 grown = build(server.database, name, nodes)
                 say(f"trees: {server.name}: {name} of {grown.exchanges:,} exchanges in {grown.build_s:.0f} s")
-                found += asyncio.run(timed(server, grown, PATHS))
+                found += asyncio.run(timed(server, grown, (*OF_ALL, *PATHS[name])))
     return found
 
 
@@ -159,8 +184,11 @@ def build(database: Database, name: str, nodes: Iterator[Node]) -> Grown:
         roots = [(project, each.conversation, _now()) for each in chunk if each.parent is None]
         _write(database, "conversations", CONVERSATIONS, roots)
         count += len(chunk)
-        first, last = first or chunk[0], chunk[-1]
-        middle = chunk[len(chunk) // 2]
+        if first is None:
+            first = chunk[0]
+            oldest = [each for each in chunk if each.lane == first.lane]
+            middle = oldest[len(oldest) // 2]
+        last = chunk[-1]
     assert first and last and middle
     _analyse(database)
     names = {
@@ -179,7 +207,7 @@ def _now() -> int:
 def _exchange(project: bytes, settings: bytes, node: Node) -> tuple[Any, ...]:
     place = (project, node.id, node.conversation, node.parent, node.lane, node.depth)
     said = (f"Question {node.depth}", f"Answer {node.depth}")
-    return (*place, 1, "completed", "create", True, "tree", settings, _now(), *said, "tree", "local", _now())
+    return (*place, 1, "completed", "create", True, "tree", settings, _now(), *said, "tree", "local", _now(), *USAGE)
 
 
 def _items(node: Node) -> Iterator[tuple[Any, ...]]:
@@ -214,23 +242,30 @@ def _analyse(database: Database) -> None:
 # -- what is asked --------------------------------------------------------------------------------------------
 
 
-async def timed(server: Server, grown: Grown, paths: Sequence[str], times: int = TIMES) -> list[TreeFigures]:
-    """The median time of a GET of each path, after one that is not counted."""
-    caller, found = wire.Caller(server), []
-    for path in paths:
-        request = wire.request(server, None, path.format(**grown.names))
-        answer = await caller.ask(request)
-        taken = [(await caller.ask(request)).seconds * 1e3 for _ in range(times)]
-        found.append(
-            TreeFigures(
-                server.name,
-                grown.name,
-                grown.exchanges,
-                path,
-                answer.status,
-                statistics.median(taken),
-                len(answer.body()),
-            )
-        )
+async def timed(server: Server, grown: Grown, paths: Sequence[str]) -> list[TreeFigures]:
+    """The median time of a GET of each path and of a turn on the tip, each after one that is not counted."""
+    caller = wire.Caller(server)
+    found = [await _timed(caller, grown, "GET", path, None) for path in paths]
+    turn = {"model": "tree", "input": "On", "previous_response_id": grown.names["tip"]}
+    found.append(await _timed(caller, grown, "POST", TURN, json.dumps(turn).encode()))
     caller.close()
     return found
+
+
+async def _timed(caller: wire.Caller, grown: Grown, method: str, path: str, body: bytes | None) -> TreeFigures:
+    request = wire.request(caller.server, body, path.format(**grown.names))
+    answer, taken = await caller.ask(request), list[float]()
+    while len(taken) < LEAST or (len(taken) < TIMES and sum(taken) < MOST_S):
+        taken.append((await caller.ask(request)).seconds)
+    if answer.status != 200:
+        raise LoadFailed(f"{caller.server.name}: {method} {path}: {answer.body()[:600]!r}")
+    return TreeFigures(
+        caller.server.name,
+        grown.name,
+        grown.exchanges,
+        method,
+        path,
+        answer.status,
+        statistics.median(taken) * 1e3,
+        len(answer.body()),
+    )
