@@ -3,10 +3,13 @@
 It is built from lanes, runs of exchanges each the first child of the one before (docs/decisions/0002-lanes.md), and
 walked without recursion: a thread may be longer than a stack is deep. A conversation has several roots when its first
 question was asked anew.
+
+Of a lane only its length and its sums need to be known. Its exchanges one by one are needed where they are shown, so
+that a page of a big tree costs little more than the page.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +25,13 @@ class Leaf(NamedTuple):
     lane: str
     depth: int
     usage: Usage | None
+
+
+class Run(NamedTuple):
+    """What is in a tree of a lane: so many exchanges from this depth on, and their own sums."""
+
+    depth: int
+    sums: "Figures"
 
 
 class Lane(NamedTuple):
@@ -47,8 +57,14 @@ class Figures:
 
     def add(self, other: "Figures") -> None:
         """Count another subtree in."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.nodes += other.nodes
+        self.tips += other.tips
+        self.input += other.input
+        self.cached += other.cached
+        self.output += other.output
+        self.reasoning += other.reasoning
+        self.total += other.total
+        self.unknown += other.unknown
 
     def count(self, usage: Usage | None) -> None:
         """Count one exchange in."""
@@ -138,69 +154,74 @@ def _ms(start: datetime, end: datetime | None) -> float | None:
 
 @dataclass(slots=True)
 class Tree:
-    """The exchanges of a conversation, or those from one of them on. tops: where it begins, oldest first."""
+    """The exchanges of a conversation, or those from one of them on.
+
+    runs: what is in it of each lane. tops: where it begins, oldest first.
+    """
 
     lanes: Mapping[str, Lane]
-    members: Mapping[str, Sequence[Leaf]]
+    runs: Mapping[str, Run]
     tops: Sequence[Place]
     _hanging: dict[Place, list[str]] = field(init=False)
-    _figures: dict[Place, Figures] = field(init=False)
+    _sums: dict[str, Figures] = field(init=False)
 
     def __post_init__(self) -> None:
         self._hanging = hanging(self.lanes.values())
-        self._figures = {}
+        self._sums = self._count()
 
-    def walk(self, deepest: int | None = None) -> Iterator[Leaf]:
-        """Every exchange behind its parent and before its parent's next child; to a depth, if one is given."""
+    def walk(self, deepest: int | None = None) -> Iterator[Place]:
+        """Where every exchange stands, behind its parent and before its parent's next child; to a depth, if given."""
         waiting = list(reversed(self.tops))
         while waiting:
-            lane, depth = waiting.pop()
-            leaf = self._leaf((lane, depth))
-            if leaf is None or (deepest is not None and depth > deepest):
-                continue
-            yield leaf
-            waiting += reversed(self._children(leaf))
+            place = waiting.pop()
+            if self._is_there(place) and (deepest is None or place[1] <= deepest):
+                yield place
+                waiting += [(lane, place[1] + 1) for lane in reversed(self._hanging.get(place, ()))]
+                # The first child goes on in its parent's lane: it comes before those that opened their own.
+                waiting.append((place[0], place[1] + 1))
 
-    def figures(self, leaf: Leaf) -> Figures:
-        """The subtree under an exchange."""
-        if not self._figures:
-            self._count()
-        return self._figures[leaf.lane, leaf.depth]
+    def is_tip(self, place: Place) -> bool:
+        """Whether nothing continues the exchange there."""
+        return not self._is_there((place[0], place[1] + 1)) and not self._hanging.get(place)
+
+    def figures(self, leaves: Sequence[Leaf]) -> dict[Place, Figures]:
+        """The subtree under each exchange of a lane, given all that are in the tree, in order."""
+        found: dict[Place, Figures] = {}
+        sums = Figures()
+        for leaf in reversed(leaves):
+            place = leaf.lane, leaf.depth
+            if not self._is_there(place):
+                continue  # it was stored meanwhile
+            sums.count(leaf.usage)
+            sums.tips += self.is_tip(place)
+            for lane in self._hanging.get(place, ()):
+                sums.add(self._sums[lane])
+            found[place] = replace(sums)
+        return found
 
     def total(self) -> Figures:
         """All of it."""
         summed = Figures()
-        for lane, depth in self.tops:
-            leaf = self._leaf((lane, depth))
-            if leaf is not None:
-                summed.add(self.figures(leaf))
+        for lane, _ in self.tops:
+            if lane in self._sums:
+                summed.add(self._sums[lane])
         return summed
 
-    def is_tip(self, leaf: Leaf) -> bool:
-        """Whether nothing continues it: a first child goes on in its parent's lane."""
-        place = (leaf.lane, leaf.depth)
-        return self._leaf((leaf.lane, leaf.depth + 1)) is None and not self._hanging.get(place)
+    def _is_there(self, place: Place) -> bool:
+        run = self.runs.get(place[0])
+        return run is not None and 0 <= place[1] - run.depth < run.sums.nodes
 
-    def _children(self, leaf: Leaf) -> list[Place]:
-        """Where its children stand, if it has any: the first goes on in its lane, the others open their own."""
-        below = leaf.depth + 1
-        return [(leaf.lane, below), *((each, below) for each in self._hanging.get((leaf.lane, leaf.depth), ()))]
-
-    def _leaf(self, place: Place) -> Leaf | None:
-        lane, depth = place
-        members = self.members.get(lane)
-        at = depth - members[0].depth if members else -1
-        return members[at] if members and 0 <= at < len(members) else None
-
-    def _count(self) -> None:
-        # Behind its children every exchange's sum is known.
-        for leaf in reversed(list(self.walk())):
-            figures = Figures(tips=int(self.is_tip(leaf)))
-            figures.count(leaf.usage)
-            for place in self._children(leaf):
-                if place in self._figures:
-                    figures.add(self._figures[place])
-            self._figures[leaf.lane, leaf.depth] = figures
+    def _count(self) -> dict[str, Figures]:
+        """The sums of each lane with all that hangs from it."""
+        found = {lane: replace(run.sums) for lane, run in self.runs.items()}
+        for lane, run in self.runs.items():
+            found[lane].tips += self.is_tip((lane, run.depth + run.sums.nodes - 1))
+        # A lane begins deeper than the one it hangs from: from the deepest on, what hangs is known.
+        for lane in sorted(self.runs, key=lambda each: self.runs[each].depth, reverse=True):
+            above = self.lanes[lane].parent if lane in self.lanes else None
+            if above is not None and self._is_there(above):
+                found[above[0]].add(found[lane])
+        return found
 
 
 def hanging(lanes: Iterable[Lane]) -> dict[Place, list[str]]:

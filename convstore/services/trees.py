@@ -4,14 +4,15 @@ Where an exchange is named, so may be a branch that points at it (naming.py). No
 is asked for with its items.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from convstore.domain import jsontext
 from convstore.domain.items import Item, listed
-from convstore.domain.tree import Leaf, Node, Tree, below
+from convstore.domain.tree import Node, Place, Tree
+from convstore.domain.tree import below as lanes_below
 from convstore.errors import ConversationNotFound, InvalidRequest, ThreadDamaged
 from convstore.services import naming
 from convstore.services.deps import Deps
@@ -46,18 +47,23 @@ def tree(deps: Deps, project_id: str, conversation_id: str, wanted: Wanted) -> b
             raise ConversationNotFound(conversation_id)
         top = _top(scope, conversation_id, wanted.root) if wanted.root else None
         title = conversations.title(scope, conversation_id)
+        after = trees.place(scope, wanted.after) if wanted.after else None
     found = _tree(deps, project_id, conversation_id, top)
     deepest = None
     if wanted.depth is not None:
         deepest = (top[1] if top else 0) + wanted.depth
-    page, has_more = _page(found, deepest, wanted)
+    page, has_more = _page(found.walk(deepest), wanted, after)
+    of_page = trees.members(deps.database, project_id, {lane: found.runs[lane].depth for lane, _ in page})
+    own = {(leaf.lane, leaf.depth): leaf.id for leaves in of_page.values() for leaf in leaves}
+    below = {place: each for leaves in of_page.values() for place, each in found.figures(leaves).items()}
     with deps.database.reading(project_id) as scope:
-        headers = trees.nodes(scope, [leaf.id for leaf in page])
+        headers = trees.nodes(scope, [own[place] for place in page if place in own])
         names = _names(scope, conversation_id)
+    # A place that nobody stands at is the doctor's to find: the others are shown all the same.
     shown = [
-        _with(headers[leaf.id], names, is_tip=found.is_tip(leaf), subtree=found.figures(leaf).as_dict())
-        for leaf in page
-        if leaf.id in headers
+        _with(headers[own[place]], names, is_tip=found.is_tip(place), subtree=below[place].as_dict())
+        for place in page
+        if place in own
     ]
     return jsontext.dumps(
         {
@@ -129,9 +135,9 @@ def _tree(deps: Deps, project_id: str, conversation_id: str, top: tuple[str, int
         wanted = {lane.id: lane.depth for lane in lanes.values()}
     else:
         tops = [top]
-        wanted = below(lanes, top)
+        wanted = lanes_below(lanes, top)
     kept = {lane: lanes[lane] for lane in wanted if lane in lanes}
-    return Tree(kept, trees.members(deps.database, project_id, wanted), tops)
+    return Tree(kept, trees.runs(deps.database, project_id, wanted), tops)
 
 
 def _top(scope: Scope, conversation_id: str, name: str, param: str = "root") -> tuple[str, int]:
@@ -142,9 +148,8 @@ def _top(scope: Scope, conversation_id: str, name: str, param: str = "root") -> 
     return place[1], place[2]
 
 
-def _page(found: Tree, deepest: int | None, wanted: Wanted) -> tuple[list[Leaf], bool]:
-    walk = found.walk(deepest)
-    if wanted.after is not None and not any(leaf.id == wanted.after for leaf in walk):
+def _page(walk: Iterator[Place], wanted: Wanted, after: tuple[str, str, int] | None) -> tuple[list[Place], bool]:
+    if wanted.after is not None and (after is None or after[1:] not in walk):
         raise InvalidRequest(f"'{wanted.after}' is not in this tree.", param="after", code="invalid_value")
     page = list(islice(walk, wanted.limit))
     return page, next(walk, None) is not None

@@ -1,20 +1,19 @@
 """Reading trees: lanes, figures and headers of exchanges. No body is read here.
 
 A tree is read by its lanes: those of a conversation are found by an index of their own, the exchanges of a lane by
-(lane, depth).
+(lane, depth). What is not shown of a tree is summed up by the database.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, literal_column, select, union_all
 
 from convstore import ids
 from convstore.domain import jsontext, usage
-from convstore.domain.tree import Lane, Leaf, Node
+from convstore.domain.tree import Figures, Lane, Leaf, Node, Run
 from convstore.storage import direct, paths, tables
 from convstore.storage.database import Database
-from convstore.storage.direct import Cursor
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 
@@ -43,32 +42,38 @@ def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str
     return {lane.id: lane for lane in found}
 
 
+def runs(database: Database, project_id: str, lanes_from: Mapping[str, int]) -> dict[str, Run]:
+    """What there is of these lanes, each from a depth on, with the sums of its exchanges."""
+    found: dict[str, Run] = {}
+    for lane, depth, nodes, known, *halves in _of_lanes(database, project_id, lanes_from, _RUNS):
+        high, low = map(int, halves[::2]), map(int, halves[1::2])
+        tokens = dict(zip(_SUMMED, ((one << 32) + other for one, other in zip(high, low, strict=True)), strict=True))
+        found[_exchange(lane)] = Run(depth, Figures(nodes=nodes, unknown=nodes - known, **tokens))
+    return found
+
+
 def members(database: Database, project_id: str, lanes_from: Mapping[str, int]) -> dict[str, list[Leaf]]:
     """The exchanges of these lanes, each from a depth on, with their figures: by lane, in order."""
-    found: dict[str, list[Leaf]] = {}
-    wanted = list(lanes_from.items())
+    names = {packed(ids.EXCHANGE, lane): lane for lane in lanes_from}
+    found: dict[str, list[Leaf]] = {lane: [] for lane in lanes_from}
+    for own, lane, depth, *counts in _of_lanes(database, project_id, lanes_from, _MEMBERS):
+        name = names[bytes(lane)]
+        found[name].append(Leaf(_exchange(own), name, depth, usage.of_columns(*counts)))
+    return found
+
+
+def _of_lanes(
+    database: Database, project_id: str, lanes_from: Mapping[str, int], sql: tuple[str, str]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows that a statement gives of these lanes, each from a depth on."""
+    wanted, project = list(lanes_from.items()), packed(ids.PROJECT, project_id)
     with direct.reading(database) as cursor:
         for start in range(0, len(wanted), MOST):
-            for leaf in _members(cursor, project_id, wanted[start : start + MOST]):
-                found.setdefault(leaf.lane, []).append(leaf)
-    return found
-
-
-def _members(cursor: Cursor, project_id: str, lanes_from: Sequence[tuple[str, int]]) -> list[Leaf]:
-    project = packed(ids.PROJECT, project_id)
-    values = [value for lane, depth in lanes_from for value in (packed(ids.EXCHANGE, lane), depth)]
-    places = ", ".join(["(?, ?)" if cursor.is_sqlite else "(?::bytea, ?::integer)"] * len(lanes_from))
-    sql = (
-        f"WITH wanted(lane, depth) AS (VALUES {places}) SELECT e.id, e.lane, e.depth, {', '.join(_COUNTS)}"
-        " FROM wanted CROSS JOIN exchanges e WHERE e.lane = wanted.lane AND e.depth >= wanted.depth"
-        " AND e.project_id = ? ORDER BY e.lane, e.depth"
-    )
-    names: dict[bytes, str] = {}
-    found = []
-    for own, lane, depth, *counts in cursor.execute(sql, (*values, project)).fetchall():
-        of_lane = names.get(lane) or names.setdefault(lane, _exchange(lane))
-        found.append(Leaf(_exchange(own), of_lane, depth, usage.of_columns(*counts)))
-    return found
+            part = wanted[start : start + MOST]
+            values = [value for lane, depth in part for value in (packed(ids.EXCHANGE, lane), depth)]
+            places = ", ".join(["(?, ?)" if cursor.is_sqlite else "(?::bytea, ?::integer)"] * len(part))
+            whole = f"WITH wanted(lane, depth) AS (VALUES {places}) {sql[0]}{_IN_LANES}{sql[1]}"
+            yield from cursor.execute(whole, (*values, project)).fetchall()
 
 
 def nodes(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Node]:
@@ -161,3 +166,15 @@ _LANES = (
     " LEFT JOIN exchanges p ON p.project_id = h.project_id AND p.id = h.parent_id"
     " WHERE h.project_id = ? AND h.conversation_id = ? AND h.lane = h.id"
 )
+
+# Each lane is a range of the index of places, however many there are.
+_IN_LANES = (
+    " FROM wanted CROSS JOIN exchanges e WHERE e.lane = wanted.lane AND e.depth >= wanted.depth AND e.project_id = ?"
+)
+_MEMBERS = (f"SELECT e.id, e.lane, e.depth, {', '.join(f'e.{name}' for name in _COUNTS)}", " ORDER BY e.lane, e.depth")
+_SUMMED = tuple(name.removesuffix("_tokens") for name in _COUNTS if name != "cache_write_tokens")
+# In halves: the sum of a few of the biggest counts (domain/usage.py) would be too big for SQLite's integers.
+_HALVES = ", ".join(
+    f"sum(coalesce(e.{name}_tokens, 0) {half})" for name in _SUMMED for half in (">> 32", "& 4294967295")
+)
+_RUNS = (f"SELECT e.lane, min(e.depth), count(*), count(e.input_tokens), {_HALVES}", " GROUP BY e.lane")
