@@ -42,6 +42,8 @@ def listed(
     query = select(_b).where(_b.c.project_id == scope.project_id)
     if conversation_id is not None:
         query = query.where(_b.c.conversation_id == conversation_id)
+        # No name is empty. Without a name to begin at, SQLite reads all of the project's for those of a conversation.
+        after = after or ("" if before is None else None)
     if after is not None:
         query = query.where(_b.c.name > after)
     if before is not None:

@@ -164,8 +164,14 @@ exchanges = Table(
 # Only the exchanges that open a lane: the rest of a lane is found by (lane, depth), and most turns open none.
 _opens_lane = text("lane = id")
 Index("ix_exchanges_parent_id", exchanges.c.parent_id, sqlite_where=_opens_lane, postgresql_where=_opens_lane)
+# In this order a conversation's roots come first, the oldest before the others: its title is the question of one.
 Index(
-    "ix_exchanges_conversation_id", exchanges.c.conversation_id, sqlite_where=_opens_lane, postgresql_where=_opens_lane
+    "ix_exchanges_conversation_id",
+    exchanges.c.conversation_id,
+    exchanges.c.depth,
+    exchanges.c.id,
+    sqlite_where=_opens_lane,
+    postgresql_where=_opens_lane,
 )
 
 items = Table(
@@ -206,7 +212,7 @@ branches = Table(
     Column("tip_id", Id(ids.EXCHANGE), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("moved_at", Utc, nullable=False),
-    Index("ix_branches_conversation_id", "conversation_id"),
+    Index("ix_branches_conversation_id", "project_id", "conversation_id", "name"),
     Index("ix_branches_tip_id", "tip_id"),
     sqlite_with_rowid=False,
 )

@@ -14,6 +14,7 @@ def upgrade():
     op.add_column("exchanges", sa.Column("answer", sa.String(length=255)))
     op.add_column("exchanges", sa.Column("context_sha256", sa.LargeBinary(length=32)))
     op.add_column("exchanges", sa.Column("context_cut", sa.Integer()))
+    _index_lanes("conversation_id", "depth", "id")
     op.create_table(
         "branches",
         sa.Column("project_id", sa.LargeBinary(length=16), nullable=False),
@@ -25,7 +26,7 @@ def upgrade():
         sa.PrimaryKeyConstraint("project_id", "name", name="pk_branches"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_branches_conversation_id", "branches", ["conversation_id"])
+    op.create_index("ix_branches_conversation_id", "branches", ["project_id", "conversation_id", "name"])
     op.create_index("ix_branches_tip_id", "branches", ["tip_id"])
     op.create_table(
         "replays",
@@ -68,5 +69,19 @@ def downgrade():
     op.drop_index("ix_branches_tip_id", "branches")
     op.drop_index("ix_branches_conversation_id", "branches")
     op.drop_table("branches")
+    _index_lanes("conversation_id")
     for name in ("context_cut", "context_sha256", "answer", "question"):
         op.drop_column("exchanges", name)
+
+
+def _index_lanes(*columns):
+    """Find the exchanges that open a lane by these columns."""
+    opens_lane = sa.text("lane = id")
+    op.drop_index("ix_exchanges_conversation_id", "exchanges")
+    op.create_index(
+        "ix_exchanges_conversation_id",
+        "exchanges",
+        list(columns),
+        sqlite_where=opens_lane,
+        postgresql_where=opens_lane,
+    )

@@ -227,25 +227,46 @@ class Plans:
                 found += self._sqlite(sql, values) if self._database.is_sqlite else self._postgres(sql, values)
         return found
 
+    def sorted(self) -> list[str]:
+        """The steps that put rows in order because no index does. Empty is good where pages are read."""
+        assert self.ran
+        found: list[str] = []
+        for sql, values in self.ran:
+            if self._database.is_sqlite:
+                found += [step for step in self._steps(sql, values) if "B-TREE FOR ORDER BY" in step]
+            else:
+                found += [node["Node Type"] for node in _nodes(self._plan(sql, values)) if "Sort" in node["Node Type"]]
+        return found
+
     def _sqlite(self, sql: str, values: Any) -> list[str]:
-        with self._database.connection() as connection:
-            steps = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
-        return [step for step in steps if _WALK.match(step)]
+        return [step for step in self._steps(sql, values) if _WALK.match(step)]
 
     def _postgres(self, sql: str, values: Any) -> list[str]:
+        return list(_walks(self._plan(sql, values), self._big))
+
+    def _steps(self, sql: str, values: Any) -> list[str]:
         with self._database.connection() as connection:
-            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values).scalar_one()
-        return list(_walks(plan["Plan"], self._big))
+            return [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+    def _plan(self, sql: str, values: Any) -> dict[str, Any]:
+        with self._database.connection() as connection:
+            (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values).scalar_one()
+        return dict(found["Plan"])
 
 
 # SQLite calls a table by its short name in the statement. `path` and `wanted` are CTEs of a few rows.
 _WALK = re.compile(r"SCAN (?!path|wanted|(?:\d+ )?CONSTANT)|SEARCH .*\(project_id=\?\)( LEFT-JOIN)?$")
 
 
-def _walks(node: dict[str, Any], big: Sequence[str]) -> Iterator[str]:
-    condition = str(node.get("Index Cond", ""))
-    own = "project_id" in condition and " AND " not in condition
-    if (node["Node Type"] == "Seq Scan" and node["Relation Name"] in big) or own:
-        yield f"{node['Node Type']} {node.get('Relation Name')} {condition}"
+def _walks(plan: dict[str, Any], big: Sequence[str]) -> Iterator[str]:
+    for node in _nodes(plan):
+        condition = str(node.get("Index Cond", ""))
+        own = "project_id" in condition and " AND " not in condition
+        if (node["Node Type"] == "Seq Scan" and node["Relation Name"] in big) or own:
+            yield f"{node['Node Type']} {node.get('Relation Name')} {condition}"
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
     for inner in node.get("Plans", ()):
-        yield from _walks(inner, big)
+        yield from _nodes(inner)
