@@ -9,7 +9,7 @@ from sqlalchemy import LargeBinary, inspect
 from sqlalchemy.types import TypeDecorator
 
 from convstore.errors import SchemaOutdated
-from convstore.storage import migrations
+from convstore.storage import conversations, migrations, trees
 from convstore.storage.database import Database, Options
 from convstore.storage.tables import metadata
 from convstore.storage.types import Id, Utc
@@ -107,6 +107,81 @@ class TestDowngrade:
             migrations.downgrade(empty, str(script.down_revision or "base"))
         migrations.upgrade(empty)
         migrations.check(empty)
+
+
+class TestTrees:
+    """0005, on a store that has been in use."""
+
+    def test_what_was_said_before_is_a_tree_afterwards(self, empty: Database) -> None:
+        migrations.upgrade(empty)
+        keeper = Keeper(empty)
+        root = keeper.keep("u0", "m0")
+        trunk = [root, keeper.keep("u1", "m1", after=root)]
+        fork = keeper.keep("u1 again", "m1 again", after=root)
+        home = now_and_then(empty, keeper, trunk[-1], fork)
+        before = rows_of(empty)
+        migrations.downgrade(empty, "0004")
+        assert {"branches", "replays", "replay_runs", "replay_turns"}.isdisjoint(tables_of(empty))
+        assert {"question", "answer", "context_sha256", "context_cut"}.isdisjoint(columns_of(empty, "exchanges"))
+        assert rows_of(empty) == before
+        migrations.upgrade(empty)
+        assert migrations.differences(empty) == []
+        assert rows_of(empty) == before
+        # Of the first lines nothing is left: they come back with what is said from now on.
+        with empty.reading(keeper.project) as scope:
+            assert [node.question for node in trees.thread(scope, fork, 0, 1)] == [None, None]
+            assert conversations.title(scope, home) is None
+        later = keeper.keep("u2", "m2", after=fork)
+        assert keeper.shown(later) == ["u0", "m0", "u1 again", "m1 again", "u2", "m2"]
+        assert now_and_then(empty, keeper, trunk[-1], later) == home
+
+    def test_its_indexes_are_those_of_before_after_a_step_back(self, empty: Database) -> None:
+        migrations.upgrade(empty, "0004")
+        before = indexes_of(empty)
+        migrations.upgrade(empty)
+        assert indexes_of(empty) != before
+        migrations.downgrade(empty, "0004")
+        assert indexes_of(empty) == before
+
+
+def now_and_then(empty: Database, keeper: Keeper, first: str, second: str) -> str:
+    """The conversation of both exchanges, which are its tips."""
+    with empty.reading(keeper.project) as scope:
+        places = [trees.place(scope, each) for each in (first, second)]
+        homes = {place[0] for place in places if place}
+        assert len(homes) == 1
+        home = homes.pop()
+        assert [each.id for each in trees.tips(scope, home, 9)] == sorted([first, second], reverse=True)
+    return home
+
+
+def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """What was in the tables before 0005: by table, in the columns that it had."""
+    new = {"question", "answer", "context_sha256", "context_cut"}
+    found = {}
+    for name in ("exchanges", "items", "conversations", "payloads", "projects"):
+        columns = ", ".join(f'"{each}"' for each in sorted(columns_of(database, name) - new))
+        with database.connection() as connection:
+            rows = connection.exec_driver_sql(f'SELECT {columns} FROM "{name}"').fetchall()
+        found[name] = sorted((tuple(row) for row in rows), key=repr)
+    assert found["exchanges"] and found["conversations"]
+    return found
+
+
+def columns_of(database: Database, table: str) -> set[str]:
+    with database.connection() as connection:
+        return {column["name"] for column in inspect(connection).get_columns(table)}
+
+
+def indexes_of(database: Database) -> set[str]:
+    """The indexes of exchanges, as the engine wrote them down."""
+    query = (
+        "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'exchanges' AND sql IS NOT NULL"
+        if database.is_sqlite
+        else "SELECT indexdef FROM pg_indexes WHERE tablename = 'exchanges'"
+    )
+    with database.connection() as connection:
+        return {str(row[0]) for row in connection.exec_driver_sql(query)}
 
 
 class TestCheck:
