@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.test_branches import words
 from tests.cli.house import House
-from tests.local_upstream import answer, error, message
+from tests.local_upstream import Exchange, answer, error, message
 
 
 def asked_last(house: House) -> dict[str, Any]:
@@ -35,8 +35,15 @@ class TestBranch:
         from convstore.services import recovery
 
         (made,) = house.chain("One")
+        closed: list[int] = []
+
+        def look_then_answer(exchange: Exchange) -> None:
+            closed.append(recovery.sweep(house.deps))
+            answer(message("Alive"))(exchange)
+
+        house.upstream.will(look_then_answer)
         new = house.output("branch", made).splitlines()[0]
-        assert recovery.sweep(house.deps) == 0
+        assert closed == [0]
         assert house.alice.get(f"/v1/responses/{new}").json["status"] == "completed"
 
     def test_the_answer_as_it_arrives(self, house: House) -> None:
