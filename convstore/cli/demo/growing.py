@@ -1,7 +1,7 @@
 """What the demo does with a conversation it has held: edits a question and carries on, asks it again, compares."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from convstore.errors import ConvstoreError
 if TYPE_CHECKING:
     from openai import OpenAI
 
-Json = Mapping[str, Any]
+Json = dict[str, Any]
 
 EDIT = "Answer in one short sentence: "
 TEMPERATURE = 1.3
