@@ -13,7 +13,7 @@ from tests.local_upstream import wait_until
 from tests.services.background.conftest import Pace
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="package", params=ENGINES)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp(f"background-{request.param}")
     with (
