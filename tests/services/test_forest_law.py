@@ -35,7 +35,7 @@ from convstore.storage import queue
 from tests.local_upstream import USAGE, Exchange, LocalUpstream, function_call, message, response
 from tests.services.conftest import Asker, asker
 
-EXAMPLES = int(os.environ.get("CONVSTORE_FUZZ_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("CONVSTORE_FUZZ_EXAMPLES", "5"))
 # More than any example has.
 ALL = 10_000
 
@@ -271,7 +271,8 @@ class Project:
             tips = sorted((each.id for each in everything if not each.children), reverse=True)
             assert _pages(lambda after, home=home: trees.tips(self.deps, self.id, home, page, after)) == tips
             for top in everything:
-                self._is_tree(home, list(top.walk()), ALL, top)
+                if top.children or top is everything[-1]:
+                    self._is_tree(home, list(top.walk()), ALL, top)
                 self._is_turn(top, page)
         for name, turn in self.names.items():
             assert branches.get(self.deps, self.id, name).tip_id == turn.id
@@ -327,7 +328,7 @@ class Project:
         assert json.loads(seen.write())["verified"] is True
 
     def sees_nothing_of(self, other: "Project") -> None:
-        for turn in other.turns:
+        for turn in other.turns[::3]:
             with pytest.raises(NotFound):
                 trees.tree(self.deps, self.id, turn.home, Wanted())
             with pytest.raises(NotFound):
@@ -338,7 +339,7 @@ class Project:
                 trees.thread(self.deps, self.id, turn.id, 1, None, items=True)
             with pytest.raises(NotFound):
                 contexts.of(self.deps, self.id, turn.id)
-        for turn, own in zip(other.turns, self.turns, strict=False):
+        for turn, own in zip(other.turns[::3], self.turns, strict=False):
             # Nor as a part of one's own.
             with pytest.raises(ConvstoreError):
                 trees.tree(self.deps, self.id, own.home, Wanted(root=turn.id))
