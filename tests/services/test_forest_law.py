@@ -35,7 +35,7 @@ from convstore.storage import queue
 from tests.local_upstream import USAGE, Exchange, LocalUpstream, function_call, message, response
 from tests.services.conftest import Asker, asker
 
-EXAMPLES = int(os.environ.get("CONVSTORE_FUZZ_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("CONVSTORE_FUZZ_EXAMPLES", "4"))
 # More than any example has.
 ALL = 10_000
 
