@@ -17,7 +17,7 @@ from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.services.relay import Call, Remade, Whole
 from convstore.services.streaming import Streamed
-from convstore.storage import branches, trees
+from convstore.storage import branches, exchanges, trees
 from convstore.storage.branches import Branch
 from convstore.storage.replays import Replay
 from convstore.storage.scope import Scope
@@ -64,7 +64,11 @@ def create(deps: Deps, principal: Principal, name: str, edit: Edit, call: Call) 
 
 def _later(scope: Scope, source: Exchange, edit: Edit) -> Sequence[str]:
     """The exchanges behind this one, to the one that is named or along the first children. Raises InvalidRequest."""
-    last = naming.exchange(scope, edit.until or trees.end_of_lane(scope, source.id) or source.id)
+    if edit.until is not None:
+        last = naming.exchange(scope, edit.until)
+    else:
+        # Deleted or not: if it is, that is said below.
+        last = exchanges.get(scope, trees.end_of_lane(scope, source.id) or source.id, hidden=True) or source
     return [node.id for node in remaking.there(remaking.between(scope, source, last)[1:])]
 
 

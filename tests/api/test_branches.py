@@ -195,6 +195,14 @@ class TestCarry:
         answered = stage.alice.post(f"/v1/responses/{chain[0]}/branch", json={"carry": "inputs", "until": other})
         refused(answered, 400)
 
+    def test_a_deleted_question_is_not_asked_again(self, stage: Stage, chain: list[str]) -> None:
+        stage.alice.delete(f"/v1/responses/{chain[2]}")
+        answered = stage.alice.post(f"/v1/responses/{chain[0]}/branch", json={"carry": "inputs"})
+        refused(answered, 400)
+        assert answered.json["error"]["code"] == "response_deleted"
+        branched(stage.alice, chain[0], carry="inputs", until=chain[1])
+        assert work(stage) == ["completed"]
+
     def test_an_edited_answer_that_fails_carries_nothing(self, stage: Stage, chain: list[str]) -> None:
         broken = {"code": "server_error", "message": "Something burst."}
         stage.upstream.will(answer(message("Half"), status="incomplete", error=broken))
