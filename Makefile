@@ -34,7 +34,7 @@ serve: $(READY) ## Serve on the configured upstream (CONVSTORE_UPSTREAM_URL, CON
 	@$(BIN)/convstore serve
 
 test: $(READY) ## Run all tests, on SQLite and on a real PostgreSQL.
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(JOBS)
 
 sure: format lint types floors test ## Everything CI asks for: format, lint, types, floors, tests.
 

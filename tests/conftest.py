@@ -52,21 +52,6 @@ class FixedClock:
             self.now += timedelta(**kwargs)
 
 
-# Their stages are processes, for all tests of a module or of a room: starting them costs more than most tests.
-TOGETHER = ("acceptance", "jobs", "losses")
-TOGETHER_AS_ONE = ("background",)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of such a module, or room, in one test process."""
-    for item in items:
-        room = item.path.parent
-        if room.name in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif room.name in TOGETHER_AS_ONE and room.parent.name == "tests":
-            item.add_marker(pytest.mark.xdist_group(room.name))
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL, with a migrated template database."""
