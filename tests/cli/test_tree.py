@@ -56,7 +56,7 @@ class TestTree:
         assert [short(line) for line in below[1:-1]] == ["ba → Answer to ba"]
         top = house.output("tree", grown["home"], "--depth", "1").splitlines()
         assert [line.strip() for line in top if "more below" in line] == ["│   … 1 more below", "… 2 more below"]
-        assert "aa" not in "".join(short(line) for line in top)
+        assert "Answer to aa" not in "".join(top)
 
     def test_several_roots(self, house: House, grown: dict[str, str]) -> None:
         assert house.alice.post(f"/v1/responses/{grown['root']}/branch", json={"input": "Anew"}).status_code == 200
