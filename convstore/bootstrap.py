@@ -4,16 +4,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from convstore import clock
 from convstore.config import Settings
+from convstore.domain.pricing.book import Book
 from convstore.services import jobs, recovery
 from convstore.services.arrived import Arrived
+from convstore.services.believed import Believed
 from convstore.services.deps import Deps, RelayOptions
 from convstore.services.feeds import Feeds
 from convstore.services.journal import Journal
 from convstore.services.kinds import KINDS
+from convstore.services.pricelist import PriceList
 from convstore.services.writer import Writer
+from convstore.storage import budgets, prices
 from convstore.storage.database import Database, Options
 from convstore.storage.scope import Scope
 from convstore.upstream.registry import Registry
@@ -38,15 +43,20 @@ def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "w
     def enqueue(scope: Scope, kind: str, subject: str, arguments: Mapping[str, Any]) -> None:
         jobs.enqueue(made, scope, kind, subject=subject, arguments=arguments)
 
+    upstreams = Registry(settings.upstreams, pool=settings.connections)
     made = Deps(
         database=store,
-        upstreams=Registry(settings.upstreams, pool=settings.connections),
+        upstreams=upstreams,
         clock=now,
         process=recovery.new_process(),
         journal=Journal(store),
         feeds=Feeds(store),
         writer=Writer(store),
         arrived=Arrived(store),
+        prices=PriceList(Believed(store, _book, settings.key_cache_s), upstreams),
+        budgets=Believed(store, budgets.all_of, settings.key_cache_s),
+        timezone=ZoneInfo(settings.timezone),
+        currencies=frozenset(code.strip() for code in settings.currencies.split(",") if code.strip()),
         relay=RelayOptions(settings.on_disconnect, settings.idempotency_wait_s, settings.link_histories),
         key_cache_s=settings.key_cache_s,
         open_access=settings.auth == "off",
@@ -56,6 +66,10 @@ def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "w
         journal_kept=timedelta(seconds=settings.journal_keep_s),
     )
     return made
+
+
+def _book(scope: Scope) -> Book:
+    return Book(prices.of_set(scope))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from environs import Env, EnvError
 
@@ -95,6 +96,10 @@ class Settings:
     journal_keep_s: float = 3600.0
     # Put a history that is sent whole into the thread that it continues, and store only what is new of it.
     link_histories: bool = True
+    # In whose days and months budgets are kept, and reports without a time zone of their own: "Asia/Shanghai".
+    timezone: str = "UTC"
+    # Codes of currencies besides those of ISO 4217 that prices may be in, separated by commas: a gateway's own credits.
+    currencies: str = ""
     log_level: str = "info"
     log_format: str = "json"
     upstreams: tuple[UpstreamSettings, ...] = ()
@@ -222,6 +227,8 @@ def _check(settings: Settings) -> None:
     for name, least in _LEAST.items():
         if not getattr(settings, name) >= least:  # so that NaN is refused, too
             raise Misconfigured(f"CONVSTORE_{name.upper()}: must be at least {least}")
+    if settings.timezone not in available_timezones():
+        raise Misconfigured(f"CONVSTORE_TIMEZONE: {settings.timezone!r} is no name of the IANA time zone database")
     if settings.port > 65535:
         raise Misconfigured("CONVSTORE_PORT: must be at most 65535")
     for upstream in settings.upstreams:

@@ -8,12 +8,14 @@ out of messages.
     ├── Misconfigured                 the service cannot start like this
     ├── InvalidRequest                the caller must change the request
     │   ├── PreviousResponseNotFound, ParentUnfinished, NotFinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
-    │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong
+    │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong, UnknownCurrency
     │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
+    ├── BudgetExhausted               nothing is left to spend; the upstream was not called
     ├── NotFound                      absent, deleted and somebody else's are the same
     ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved,
+    │                                 BudgetTaken, PricesOverlap,
     │                                 ThreadDamaged
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
@@ -117,6 +119,19 @@ class OutputWithoutCall(InvalidRequest):
         super().__init__(f"No tool call found for function call output with call_id {call_id}.")
 
 
+class UnknownCurrency(InvalidRequest):
+    """Prices cannot be in this currency."""
+
+    code = "unknown_currency"
+
+    def __init__(self, currency: str, param: str = "currency") -> None:
+        super().__init__(
+            f"Unknown currency '{currency}': expected a code of ISO 4217, like 'USD' or 'CNY', "
+            "or one that the setting CONVSTORE_CURRENCIES names.",
+            param=param,
+        )
+
+
 class ModelNotFound(InvalidRequest):
     """No upstream serves this model."""
 
@@ -156,6 +171,18 @@ class Forbidden(ConvstoreError):
     code = "insufficient_permissions"
 
 
+class BudgetExhausted(ConvstoreError):
+    """A hard budget is used up: the model was not asked."""
+
+    code = "insufficient_quota"
+
+    def __init__(self, name: str, amount: str) -> None:
+        super().__init__(
+            f"The budget '{name}' of {amount} is used up; the model was not asked. "
+            "It takes calls again when its period is over, or when it is raised (POST /v1/budgets)."
+        )
+
+
 class NotFound(ConvstoreError):
     """No such thing, or not yours."""
 
@@ -186,6 +213,20 @@ class BranchNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Branch '{name}' not found.")
+
+
+class PriceNotFound(NotFound):
+    """No price of this project's has this id."""
+
+    def __init__(self, price_id: str) -> None:
+        super().__init__(f"Price with id '{price_id}' not found.")
+
+
+class BudgetNotFound(NotFound):
+    """No budget with this id belongs to this project."""
+
+    def __init__(self, budget_id: str) -> None:
+        super().__init__(f"Budget with id '{budget_id}' not found.")
 
 
 class ItemNotFound(NotFound):
@@ -236,6 +277,23 @@ class BranchTaken(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"A branch named '{name}' exists already. Move it, or choose another name.")
+
+
+class BudgetTaken(Conflict):
+    """Another budget of the project has this name."""
+
+    code = "budget_exists"
+    param = "name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A budget named '{name}' exists already. Delete it first, or choose another name.")
+
+
+class PricesOverlap(Conflict):
+    """There is a price for the same at the same time."""
+
+    code = "prices_overlap"
+    param = "effective_from"
 
 
 class BranchMoved(Conflict):

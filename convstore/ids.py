@@ -3,6 +3,7 @@
     resp_019a…   an exchange (and its response)      conv_019a…   a conversation
     msg_019a…0002   an item: its exchange's 32 hex digits, then its position in the exchange, in hex
     job_019a…    a job                           replay_019a…    a replay
+    price_019a…  a price of the price book       budget_019a…    a budget
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -19,6 +20,8 @@ KEY = "key"
 REQUEST = "req"
 JOB = "job"
 REPLAY = "replay"
+PRICE = "price"
+BUDGET = "budget"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {

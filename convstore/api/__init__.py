@@ -34,6 +34,14 @@
     GET     /v1/models                           the union of the upstreams' models
     GET     /v1/models/{model}                   one of them
     GET     /v1/diff                             two threads compared from where they parted
+    GET     /v1/prices                           the price book: the project's prices and the installation's
+    POST    /v1/prices                           name prices
+    GET     /v1/prices/find                      which price applies to a model, the price library's among them
+    DELETE  /v1/prices/{id}                      forget one
+    GET     /v1/budgets                          what may be spent, and what has been
+    POST    /v1/budgets                          set a limit
+    GET     /v1/budgets/{id}                     one of them
+    DELETE  /v1/budgets/{id}                     lift it
     GET     /v1/jobs                             work that outlives its request
     GET     /v1/jobs/{id}                        one job
     POST    /v1/jobs/{id}/cancel                 stop it
@@ -51,6 +59,7 @@ from flask import Flask
 
 from convstore.api import (
     branches,
+    budgets,
     conversations,
     diff,
     docs,
@@ -58,6 +67,7 @@ from convstore.api import (
     jobs,
     models,
     operations,
+    prices,
     replays,
     requests,
     responses,
@@ -72,6 +82,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    nouns = (responses, conversations, trees, branches, replays, diff, models, jobs)
+    nouns = (responses, conversations, trees, branches, replays, diff, prices, budgets, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

@@ -20,6 +20,7 @@ _STATUSES: tuple[tuple[type[ConvstoreError], int, str, bool], ...] = (
     (errors.InvalidRequest, 400, "invalid_request_error", False),
     (errors.Unauthenticated, 401, "invalid_request_error", False),
     (errors.Forbidden, 403, "invalid_request_error", False),
+    (errors.BudgetExhausted, 429, "insufficient_quota", False),
     (errors.NotFound, 404, "invalid_request_error", False),
     (errors.IdempotencyMismatch, 409, "invalid_request_error", False),
     (errors.Conflict, 409, "invalid_request_error", True),
@@ -46,7 +47,7 @@ def envelope(
     """`{"error": {message, type, param, code}}`: all four keys, always."""
     body = jsontext.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
     response = Response(body, status, content_type="application/json")
-    if not retry and status != 429:
+    if not retry and (status != 429 or code == "insufficient_quota"):
         response.headers["x-should-retry"] = "false"
     return response
 

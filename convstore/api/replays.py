@@ -22,7 +22,7 @@ def replay(response_id: str) -> Response:
     asked, is_dry = wanted(body())
     planned = replays.plan(deps(), principal(), response_id, asked)
     if is_dry:
-        return json(replays.estimate(deps(), planned))
+        return json(replays.estimate(deps(), principal(), planned))
     return _written(replays.create(deps(), principal(), planned))
 
 

@@ -85,7 +85,7 @@ class Local:
         asked, is_dry = wanted(body)
         planned = replays.plan(self._deps, self._principal, name, asked)
         if is_dry:
-            return _read(replays.estimate(self._deps, planned))
+            return _read(replays.estimate(self._deps, self._principal, planned))
         return self._written(replays.create(self._deps, self._principal, planned))
 
     def replayed(self, replay_id: str) -> Json:

@@ -1,7 +1,7 @@
 """An exchange: one stored request with its answer, the unit of the store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,7 @@ from convstore import ids
 from convstore.domain import jsontext
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item
+from convstore.domain.ledger import Entry
 from convstore.domain.response import Response
 from convstore.domain.usage import Usage
 
@@ -168,6 +169,8 @@ class Ending:
     thread: Thread | None = None
     # The number of its last event, where that may be asked for later.
     last_event: int | None = None
+    # What it took and cost. The items that were added by hand have none.
+    entry: Entry | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -191,6 +194,7 @@ class Ending:
             usage=self.usage,
             reported_usage=self.reported_usage,
             first_event_at=self.first_event_at,
+            entry=replace(self.entry, user=None) if self.entry else None,
         )
 
 
@@ -235,6 +239,7 @@ class Exchange:
     # What it was branched off from, or what it asks again.
     origin_id: str | None = None
     first_event_at: datetime | None = None
+    api_key_id: str | None = None
 
     @property
     def place(self) -> Place:
@@ -297,6 +302,7 @@ def finished(beginning: Beginning, ending: Ending) -> Exchange:
         background=beginning.background,
         origin_id=beginning.origin_id,
         first_event_at=ending.first_event_at,
+        api_key_id=beginning.api_key_id,
     )
 
 

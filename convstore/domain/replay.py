@@ -28,7 +28,8 @@ class Plan:
     """turns: the exchanges whose questions are asked again, in order. parent_id: behind which exchange; None: as a
     root. after: an exchange that may still be being answered, behind which they are asked instead.
 
-    overrides: JSON text by member, in each request. branch: a name that moves along. max_cost: in USD.
+    overrides: JSON text by member, in each request. branch: a name that moves along.
+    max_cost: in the currency of the prices.
     """
 
     turns: tuple[str, ...]

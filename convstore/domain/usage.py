@@ -1,7 +1,8 @@
 """Token usage, whatever the upstream calls it.
 
 Three shapes are in the wild: the Responses API's own (input_tokens …), Chat Completions' (prompt_tokens …), which
-some Responses gateways send too, and DeepSeek's cache fields beside the latter. All become one.
+some Responses gateways send too, and DeepSeek's cache fields beside the latter. All become one; so do the figures of
+gateways that count cached input as Anthropic does, or reasoning apart from the output.
 Source: docs/api.md, usage.
 """
 
@@ -34,6 +35,9 @@ class Usage:
         }
 
 
+NOTHING = Usage(0, 0, 0, 0, 0, 0)
+
+
 def normalise(reported: Any) -> Usage | None:
     """One shape for every upstream's figures; None when they hold no token counts at all."""
     if not isinstance(reported, Mapping):
@@ -42,23 +46,36 @@ def normalise(reported: Any) -> Usage | None:
     output_tokens = _count(reported, "output_tokens", "completion_tokens")
     if input_tokens is None and output_tokens is None:
         return None
-    into = _details(reported, "input_tokens_details", "prompt_tokens_details")
+    into_details = _details(reported, "input_tokens_details", "prompt_tokens_details")
     out = _details(reported, "output_tokens_details", "completion_tokens_details")
-    cached = _count(into, "cached_tokens")
+    cached = _count(into_details, "cached_tokens")
     if cached is None:
         cached = _count(reported, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
-    written = _count(into, "cache_write_tokens", "cache_creation_tokens")
+    written = _count(into_details, "cache_write_tokens", "cache_creation_tokens")
     if written is None:
         written = _count(reported, "cache_creation_input_tokens")
+    reasoning = _count(out, "reasoning_tokens") or 0
+    into, made = input_tokens or 0, output_tokens or 0
     total = _count(reported, "total_tokens")
+    apart = (cached or 0) + (written or 0)
+    if _counts_caches_apart(reported, into_details) and total in (None, into + apart + made):
+        into += apart
+    if reasoning and total == into + made + reasoning:
+        made += reasoning  # counted apart, as the sum shows
     return Usage(
-        input=input_tokens or 0,
+        input=into,
         cached=cached or 0,
         cache_write=written or 0,
-        output=output_tokens or 0,
-        reasoning=_count(out, "reasoning_tokens") or 0,
-        total=total if total is not None else (input_tokens or 0) + (output_tokens or 0),
+        output=made,
+        reasoning=reasoning,
+        total=total if total is not None else into + made,
     )
+
+
+def _counts_caches_apart(reported: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
+    """Whether these are Anthropic's figures, whose input_tokens are those beside the cached ones."""
+    names = ("cache_read_input_tokens", "cache_creation_input_tokens")
+    return "input_tokens" in reported and not details and any(name in reported for name in names)
 
 
 def of_columns(*counts: int | None) -> Usage | None:

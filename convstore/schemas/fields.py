@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
@@ -125,6 +127,56 @@ class QueryBoolean(_Field):
         return str(value).lower() in ("true", "1")
 
 
+class Amount(_Field):
+    """A decimal in a range, as text or as a number: money, and prices. Text is exact."""
+
+    expected = "a decimal, as text or as a number"
+
+    def __init__(self, *, places: int, most: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.places = places
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise wrong_type(self.expected, value)
+        if not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE]-?[0-9]{1,2})?", str(value)):
+            raise invalid("invalid_value", "Invalid '{param}': expected a decimal like '2.50'.")
+        amount = Decimal(str(value))
+        if not 0 <= amount <= self.most:
+            raise invalid(
+                "decimal_out_of_range", f"Invalid '{{param}}': expected a value from 0 to {self.most}, not {amount:f}."
+            )
+        if amount != amount.quantize(Decimal(1).scaleb(-self.places)):
+            raise invalid("invalid_value", f"Invalid '{{param}}': at most {self.places} places after the point.")
+        return amount
+
+
+class Moment(_Field):
+    """A moment: ISO 8601 with a time zone, a date (its beginning in UTC), or seconds since 1970."""
+
+    expected = "a moment, like '2026-12-01T00:00:00Z', '2026-12-01' or seconds since 1970"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise wrong_type(self.expected, value)
+        try:
+            if re.fullmatch(r"[0-9]{1,11}", str(value)):
+                return datetime.fromtimestamp(int(value), UTC)
+            moment = datetime.fromisoformat(str(value))
+            if re.fullmatch(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", str(value)):
+                moment = moment.replace(tzinfo=UTC)
+            moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise self._unreadable() from error
+        if moment.tzinfo is None or moment.year < 1970:
+            raise self._unreadable()
+        return moment
+
+    def _unreadable(self) -> ValidationError:
+        return invalid("invalid_value", f"Invalid '{{param}}': expected {self.expected}.")
+
+
 class Word(_Field):
     """One of a few words."""
 
@@ -219,6 +271,13 @@ def describe(field: fields.Field[Any], **_: Any) -> dict[str, Any]:
         kind = "integer" if isinstance(field, Integer) else "number"
         shown = kind if isinstance(field, QueryInteger) else [kind, "null"]
         return {"type": shown, **{name: bound for name, bound in bounds.items() if bound is not None}}
+    if isinstance(field, Amount):
+        return {"type": ["string", "number", "null"], "description": "A decimal."}
+    if isinstance(field, Moment):
+        return {
+            "type": ["string", "integer", "null"],
+            "description": field.expected,
+        }
     if isinstance(field, Text):
         limits = {"maxLength": field.longest, "minLength": field.shortest or None}
         pattern = {"pattern": f"^{field.pattern.pattern}$"} if field.pattern else {}

@@ -34,7 +34,9 @@ class ReplayResponse(Schema):
     until = Text(longest=255, metadata={"description": "The last turn: an exchange of the thread, or a branch."})
     overrides = Object(metadata={"description": "Members of the create request that are to be different."})
     max_calls = Integer(least=1, metadata={"description": "Calls to upstreams at most, of all models together."})
-    max_cost = Number(least=0, metadata={"description": "USD at most; looked at before each call."})
+    max_cost = Number(
+        least=0, metadata={"description": "At most, in the currency of the prices; looked at before each call."}
+    )
     dry_run = Boolean(metadata={"description": "Answer with the plan, and do nothing."})
 
 

@@ -58,7 +58,9 @@ def beginning(exchange: Exchange, own: Sequence[Item]) -> Beginning:
         user=exchange.user,
         safety_identifier=exchange.safety_identifier,
         extras=exchange.extras,
+        api_key_id=exchange.api_key_id,
         origin=exchange.origin,
+        origin_id=exchange.origin_id,
         linked=Linked(exchange.linked) if exchange.linked else None,
         background=Background(exchange.background) if exchange.background else None,
     )

@@ -14,7 +14,7 @@ from convstore.domain.exchange import Exchange
 from convstore.domain.job import Job
 from convstore.domain.response import FINISHED
 from convstore.errors import ConvstoreError, Mistake, StorageUnavailable
-from convstore.services import asked, queued, relay
+from convstore.services import asked, budgets, queued, relay
 from convstore.services.answering import Answering, BackgroundTurn
 from convstore.services.deps import Deps
 from convstore.services.hand import Hand, Lost
@@ -103,6 +103,8 @@ def _turn(hand: Hand) -> BackgroundTurn:
     """The turn that was begun when the request came. Raises InvalidRequest when it can be no more."""
     deps, project = hand.deps, hand.project
     principal = Principal(project.id, project.name, None, frozenset(), project.settings)
+    # It may have waited for long: what was left when it came may be spent.
+    budgets.admit(deps, project.id, hand.exchange.api_key_id, hand.exchange.conversation_id)
     was = asked.again(deps, principal, hand.exchange)
     upstream = deps.upstreams.serving(was.request.model)
     shown = relay.fitted(was.request, was.stands.history, upstream)

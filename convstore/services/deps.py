@@ -1,16 +1,19 @@
 """What a verb works with."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from convstore.clock import Clock
+from convstore.domain.budget import Budget
 from convstore.services.arrived import Arrived
+from convstore.services.believed import Believed
 from convstore.services.feeds import Feeds
 from convstore.services.journal import Journal
 from convstore.services.kind import Kind
+from convstore.services.pricelist import PriceList
 from convstore.services.writer import Writer
 from convstore.storage.database import Database
 from convstore.storage.scope import Scope
@@ -65,6 +68,12 @@ class Deps:
     feeds: Feeds
     writer: Writer
     arrived: Arrived
+    prices: PriceList
+    budgets: Believed[Sequence[Budget]]
+    # The days and months of budgets, and of reports that name no other zone.
+    timezone: tzinfo
+    # Codes that prices may be in besides those of ISO 4217.
+    currencies: frozenset[str]
     relay: RelayOptions = RelayOptions()
     key_cache_s: float = 0.5
     open_access: bool = False

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from convstore.domain import jsontext
+from convstore.domain import jsontext, ledger
 from convstore.domain.exchange import Background, Beginning, Ending, Exchange, finished
 from convstore.domain.items import Item
 from convstore.domain.stream import ResponseStream
 from convstore.errors import ConvstoreError
-from convstore.services import arrived, asked, histories, queued
+from convstore.services import arrived, asked, costing, histories, queued
 from convstore.services.deps import Deps
 from convstore.storage import background
 from convstore.storage.background import Found
@@ -99,7 +99,10 @@ class Hand:
             attempts=self.attempts.made,
             thread=thread,
         )
-        self.record(asked.beginning(exchange, ()), ending, ())
+        billed = costing.nobody(self.project.id)
+        if ledger.may_be_billed(self.attempts.made):
+            billed = costing.somebody(deps, self.project.id, exchange, upstream)
+        self.record(asked.beginning(exchange, ()), costing.with_entry(deps, billed, exchange, ending), ())
         metrics.exchanges(upstream or "", status).inc()
 
     def record(self, beginning: Beginning, ending: Ending, parts: Sequence[Part]) -> None:

@@ -12,7 +12,7 @@ from convstore.domain.items import Item
 from convstore.domain.response import FINISHED
 from convstore.domain.stream import ResponseStream
 from convstore.errors import InvalidRequest
-from convstore.services import streaming
+from convstore.services import costing, streaming
 from convstore.services.deps import Deps
 from convstore.services.following import Follower
 from convstore.services.streaming import Streamed
@@ -121,6 +121,7 @@ def _withdrawn(deps: Deps, project_id: str, exchange: Exchange) -> bool:
     ended = replace(exchange, status="cancelled", completed_at=deps.clock())
     parts = [last_part(ended, (), 1, 2)] if exchange.background == Background.STREAMED else []
     ending = Ending(ended.status, deps.clock(), last_event=2 if parts else None)
+    ending = costing.with_entry(deps, costing.nobody(project_id), exchange, ending)
     return background.withdraw(deps.database, project_id, exchange.place, ending, parts)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from convstore.domain.exchange import Ending
 from convstore.errors import ConvstoreError, StorageUnavailable
-from convstore.services import arrived, histories, jobs
+from convstore.services import arrived, costing, histories, jobs
 from convstore.services.deps import Deps
 from convstore.storage import everywhere, exchanges, journals, queue, turns
 from convstore.storage.everywhere import Process
@@ -182,6 +182,7 @@ def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
         thread=thread,
         error={"code": "server_error", "message": "The service stopped while the answer was arriving."},
     )
+    ending = costing.with_entry(deps, costing.somebody(deps, project_id, exchange), exchange, ending)
     done = turns.end(deps.database, project_id, exchange.place, ending, journalled=True)
     if done:
         metrics.RECOVERED.inc()

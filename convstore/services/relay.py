@@ -35,7 +35,7 @@ from convstore.errors import (
     UnsupportedParameter,
     UpstreamCut,
 )
-from convstore.services import queued, standing, streaming
+from convstore.services import budgets, queued, standing, streaming
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.services.standing import Standing
@@ -86,7 +86,7 @@ def call_of(request_id: str, idempotency_key: str | None, body: bytes) -> Call:
 def create(
     deps: Deps, principal: Principal, request: CreateRequest, call: Call, remade: Remade | None = None
 ) -> Whole | Streamed:
-    """Answer a create request. Raises InvalidRequest, Conflict, StorageUnavailable, UpstreamError.
+    """Answer a create request. Raises InvalidRequest, BudgetExhausted, Conflict, StorageUnavailable, UpstreamError.
 
     remade: when it is no client's own, but made from an exchange (branching.py).
     """
@@ -104,8 +104,11 @@ def create(
         stands = remade.stands if remade else standing.of(deps, principal, request)
         context.check(stands.history, request.items, whole=stands.is_unchecked)
         shown = fitted(request, stands.history, upstream)
+        parent = stands.parent
+        conversation_id = parent.conversation_id if parent else stands.conversation_id
+        notices = budgets.admit(deps, principal.project_id, principal.key_id, conversation_id)
         if request.background:
-            return _queued(deps, principal, request, call, stands, shown, remade)
+            return _noting(notices, _queued(deps, principal, request, call, stands, shown, remade))
         turn = _begin(deps, principal, request, call, stands, shown, upstream, remade)
     except turns.KeyTaken:
         # Two requests with one key, at the same time: the other was first.
@@ -118,7 +121,7 @@ def create(
         return _again(deps, principal, request, earlier)
     try:
         answer = turn.ask()
-        return streaming.begin(turn, answer) if request.stream else _whole(turn, answer)
+        return _noting(notices, streaming.begin(turn, answer) if request.stream else _whole(turn, answer))
     except ConvstoreError:
         raise
     except Exception:
@@ -320,6 +323,14 @@ def _whole(turn: Turn, answer: Answer) -> Whole:
     if reply.status == "failed" and not reply.output and reply.error is not None:
         raise failures.of_error(reply.error, turn.upstream.secrets)
     return replace(written(exchange, reply.output), headers=answer.reply.limits())
+
+
+def _noting(notices: Mapping[str, str], answer: Whole | Streamed) -> Whole | Streamed:
+    """The answer with headers more."""
+    if isinstance(answer, Whole):
+        return replace(answer, headers={**answer.headers, **notices})
+    answer.headers = {**answer.headers, **notices}
+    return answer
 
 
 def written(exchange: Exchange, output: Sequence[Item]) -> Whole:

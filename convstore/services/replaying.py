@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from convstore import ids
-from convstore.domain import context, replay
+from convstore.domain import context, money, replay, usage
 from convstore.domain.exchange import ADDED, Beginning, Exchange, is_kept
 from convstore.domain.items import Item
 from convstore.domain.job import Job
@@ -251,10 +251,13 @@ class _Run:
             return
         with self._deps.database.reading(self._job.project_id) as scope:
             made = stored.turns(scope, self._replay.id)
-        spent = sum((replays.spent(self._deps, turn) or Decimal() for turn in made), Decimal())
-        expected = replays.cost(self._deps, source.usage, model) or Decimal()
-        if spent + expected > most:
-            raise Stopped(f"The next call may cost more than is left of {most} USD ({spent} USD were spent).")
+        spent = sum((turn.cost.amount or Decimal() for turn in made if turn.cost), Decimal())
+        priced = replays.price(self._deps, self._job.project_id, source.usage or usage.NOTHING, model)
+        if priced is None or priced.amount is None:
+            raise Stopped(f"The price of '{model}' is not known any more, so its cost cannot be limited.")
+        if spent + priced.amount > most:
+            left = f"what is left of {most} {priced.currency}"
+            raise Stopped(f"The next call may cost more than {left} ({money.plain(spent)} were spent).")
 
 
 def _why(exchange: Exchange) -> str:

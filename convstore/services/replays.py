@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from convstore import ids
-from convstore.domain import jsontext, pricing
+from convstore.domain import jsontext, money
 from convstore.domain.exchange import ADDED
-from convstore.domain.pricing import Priced
+from convstore.domain.pricing import cost
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.replay import Plan, Wanted
 from convstore.domain.tree import Node
 from convstore.domain.usage import Usage
@@ -74,25 +74,27 @@ def plan(deps: Deps, principal: Principal, name: str, wanted: Wanted) -> Planned
     )
     planned = Planned(made(deps, end.conversation_id, end.id, made_of, tuple(wanted.models) or (None,)), nodes)
     if wanted.max_cost is not None:
-        _must_be_priced(deps, planned)
+        _must_be_priced(deps, principal.project_id, planned)
     return planned
 
 
-def estimate(deps: Deps, planned: Planned) -> bytes:
+def estimate(deps: Deps, principal: Principal, planned: Planned) -> bytes:
     """What a replay would take, by what its turns took before: the JSON of a dry run."""
     asked = [node for node in planned.sources if node.origin != ADDED]
     runs = []
     for run in planned.replay.runs:
-        costs = [cost(deps, node.usage, run.model or node.requested_model) for node in asked]
-        known = [each for each in costs if each is not None]
+        costs = [
+            price(deps, principal.project_id, node.usage, run.model or node.requested_model) if node.usage else None
+            for node in asked
+        ]
+        known = [each for each in costs if each is not None and each.amount is not None]
         runs.append(
             {
                 "model": run.model,
                 "calls": len(asked),
                 "estimated_input_tokens": sum(node.usage.input for node in asked if node.usage),
                 "estimated_output_tokens": sum(node.usage.output for node in asked if node.usage),
-                "estimated_cost": str(sum(known, Decimal())) if len(known) == len(costs) else None,
-                "currency": "USD",
+                **_sum(known if len(known) == len(costs) else (), "estimated_cost"),
                 "unpriced_turns": len(costs) - len(known),
             }
         )
@@ -145,24 +147,35 @@ def _on_thread(scope: Scope, name: str, param: str) -> Any:
         raise InvalidRequest(error.message, param=param, code="invalid_value") from error
 
 
-def _must_be_priced(deps: Deps, planned: Planned) -> None:
+def _must_be_priced(deps: Deps, project_id: str, planned: Planned) -> None:
+    currencies = set()
     for run in planned.replay.runs:
         for node in planned.sources:
+            if node.origin == ADDED:
+                continue
             model = run.model or node.requested_model
-            if node.origin != ADDED and cost(deps, Usage(1, 0, 0, 1, 0, 2), model) is None:
+            priced = price(deps, project_id, Usage(1, 0, 0, 1, 0, 2), model)
+            if priced is None or priced.currency is None:
                 raise InvalidRequest(
                     f"The price of '{model}' is not known, so its cost cannot be limited. Use 'max_calls'.",
                     param="max_cost",
                     code="unknown_price",
                 )
+            currencies.add(priced.currency)
+    if len(currencies) > 1:
+        raise InvalidRequest(
+            f"The models are priced in {' and '.join(sorted(currencies))}: no one sum limits both. Use 'max_calls'.",
+            param="max_cost",
+            code="invalid_value",
+        )
 
 
-def cost(deps: Deps, used: Usage | None, model: str) -> Decimal | None:
-    """The price of these tokens at the upstream that serves a model, in USD; None when it is not known."""
-    if used is None:
-        return None
+def price(deps: Deps, project_id: str, used: Usage, model: str) -> Cost | None:
+    """What these tokens cost now at the upstream that serves a model; None when it has no price."""
     upstream = deps.upstreams.serving(model)
-    return pricing.cost(Priced(upstream.model_name(model), upstream.settings.url), used)
+    names = (upstream.model_name(model), model)
+    rule = deps.prices.rule(project_id, upstream.name, names, None, deps.clock())
+    return cost.of(used, {}, rule) if rule else None
 
 
 # -- afterwards -----------------------------------------------------------------------------------------------
@@ -214,7 +227,6 @@ def written(deps: Deps, project_id: str, replay: Replay) -> bytes:
     runs = []
     for run in replay.runs:
         own = [turn for turn in turns if turn.run == run.number]
-        costs = [spent(deps, turn) for turn in own]
         tip = own[-1].exchange_id if own else None
         runs.append(
             {
@@ -223,20 +235,21 @@ def written(deps: Deps, project_id: str, replay: Replay) -> bytes:
                 "total": asked,
                 "tip": tip,
                 "comparison": f"/v1/diff?left={own[-1].source_id}&right={tip}" if tip else None,
-                "turns": [_of_turn(turn, spent) for turn, spent in zip(own, costs, strict=True)],
+                "turns": [_of_turn(turn) for turn in own],
                 "total_tokens": sum(turn.usage.total for turn in own if turn.usage),
-                "cost": str(sum((each for each in costs if each is not None), Decimal())) if any(costs) else None,
+                **_sum([turn.cost for turn in own if turn.cost and turn.cost.amount is not None], "cost"),
             }
         )
     return jsontext.dumps({**_head(replay), "runs": runs})
 
 
-def spent(deps: Deps, turn: Turn) -> Decimal | None:
-    """What a turn cost, in USD; None when it is not known."""
-    if turn.usage is None or turn.model is None:
-        return None
-    url = deps.upstreams.url_of(turn.upstream)
-    return pricing.cost(Priced(turn.model, url), turn.usage) if url else None
+def _sum(costs: Sequence[Cost], name: str) -> dict[str, Any]:
+    """The sum of costs and its currency; null where there is none, or more than one."""
+    sums = cost.total(costs)
+    if len(sums) != 1:
+        return {name: None, "currency": None}
+    ((currency, amount),) = sums.items()
+    return {name: money.plain(amount), "currency": currency}
 
 
 def _head(replay: Replay) -> dict[str, Any]:
@@ -286,7 +299,8 @@ def _of_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _of_turn(turn: Turn, price: Decimal | None) -> dict[str, Any]:
+def _of_turn(turn: Turn) -> dict[str, Any]:
+    known = turn.cost if turn.cost is not None and turn.cost.amount is not None else None
     return {
         "number": turn.number,
         "source_id": turn.source_id,
@@ -294,7 +308,8 @@ def _of_turn(turn: Turn, price: Decimal | None) -> dict[str, Any]:
         "status": turn.status,
         "model": turn.model,
         "usage": turn.usage.as_api() if turn.usage else None,
-        "cost": str(price) if price is not None else None,
+        "cost": money.plain(known.amount) if known and known.amount is not None else None,
+        "currency": known.currency if known else None,
         "latency_ms": round((turn.completed_at - turn.created_at).total_seconds() * 1000, 3)
         if turn.completed_at
         else None,

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from convstore.domain import response, usage
+from convstore.domain import ledger, response, usage
 from convstore.domain.exchange import Beginning, Ending, Exchange, finished
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item, column
 from convstore.domain.jsontext import dumps, loads
 from convstore.domain.reply import Reply
 from convstore.errors import AnswerNotStored, ConvstoreError, StorageUnavailable
+from convstore.services import costing
+from convstore.services.costing import Billed
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.storage import turns
@@ -144,14 +146,22 @@ class Turn:
         deadline = time.monotonic() + (PATIENCE_S if self.patience_s is None else self.patience_s)
         while True:
             try:
-                self._write(ending)
+                self._write(self._priced(ending))
                 return finished(self.beginning, ending)
             except StorageUnavailable as error:
                 if time.monotonic() > deadline:
                     with self.deps.late.lock:
-                        self.deps.late.waiting.append(lambda: self._write(ending))
+                        self.deps.late.waiting.append(lambda: self._write(self._priced(ending)))
                     raise AnswerNotStored(self.beginning.id) from error
             time.sleep(NAP_S)
+
+    def _priced(self, ending: Ending) -> Ending:
+        upstream, project_id = self.upstream, self.principal.project_id
+        billed = costing.nobody(project_id)
+        if ending.usage is not None or ledger.may_be_billed(self.attempts.made):
+            model = upstream.model_name(self.beginning.requested_model)
+            billed = Billed(project_id, upstream.name, model, lambda: self.question.bodies)
+        return costing.with_entry(self.deps, billed, self.beginning, ending)
 
     def _write(self, ending: Ending) -> None:
         if self.is_discarded:
@@ -168,6 +178,7 @@ def end_later(deps: Deps, principal: Principal, beginning: Beginning) -> None:
     """
     error = {"code": "server_error", "message": StorageUnavailable().message}
     ending = Ending(status="failed", completed_at=deps.clock(), error=error)
+    ending = costing.with_entry(deps, costing.nobody(principal.project_id), beginning, ending)
     place = beginning.place  # without what the client sent: there may be many, and the database away for long
 
     def end() -> None:

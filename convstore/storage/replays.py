@@ -10,9 +10,10 @@ from sqlalchemy import Row, and_, select, update
 from convstore import ids
 from convstore.domain import jsontext, replay, usage
 from convstore.domain.exchange import is_kept
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.replay import Plan
 from convstore.domain.usage import Usage
-from convstore.storage import tables
+from convstore.storage import ledger, tables
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Insert, Write
@@ -23,6 +24,7 @@ _n = tables.replay_runs
 _t = tables.replay_turns
 _e = tables.exchanges
 _j = tables.jobs
+_l = tables.ledger
 
 _COUNTS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
 
@@ -53,6 +55,7 @@ class Turn:
     created_at: datetime
     completed_at: datetime | None
     is_kept: bool
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def turns(scope: Scope, replay_id: str) -> list[Turn]:
         _e.c.error,
     )
     source = _t.join(_e, and_(_e.c.project_id == scope.project_id, _e.c.id == _t.c.exchange_id))
-    query = select(*columns, *more).select_from(source).where(_t.c.replay_id == replay_id)
+    source = source.outerjoin(_l, and_(_l.c.project_id == scope.project_id, _l.c.exchange_id == _t.c.exchange_id))
+    query = select(*columns, *more, *ledger.COST).select_from(source).where(_t.c.replay_id == replay_id)
     return [
         Turn(
             run=row.run,
@@ -137,6 +141,7 @@ def turns(scope: Scope, replay_id: str) -> list[Turn]:
             created_at=row.created_at,
             completed_at=row.completed_at,
             is_kept=is_kept(row.status, row.error is not None),
+            cost=ledger.read(row) if row.basis is not None else None,
         )
         for row in scope.connection.execute(query.order_by(_t.c.run, _t.c.turn))
     ]

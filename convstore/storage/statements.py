@@ -6,7 +6,7 @@ The SQL is written here once per shape and kept; going through the expression co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ class Insert:
     """Rows for one table, values in the order of *columns*, already in stored form.
 
     ignore: a row that is there already is left alone. if_updated: only when the batch's Update found its row.
+    adds: the columns whose values are added to those of a row that is there already.
     """
 
     table: Table
@@ -30,6 +31,7 @@ class Insert:
     rows: Sequence[Row]
     ignore: bool = False
     if_updated: bool = False
+    adds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def each(cursor: Cursor, writes: Sequence[Write]) -> bool:
 
 def _one(cursor: Cursor, write: Write) -> bool:
     if isinstance(write, Insert) and len(write.rows) > 1:
-        single = Insert(write.table, write.columns, write.rows[:1], write.ignore)
+        single = replace(write, rows=write.rows[:1], if_updated=False)
         cursor.execute_many(_sql(*_shape(single), False), [tuple(row) for row in write.rows])
         return True
     write = _dense(write)
@@ -115,7 +117,7 @@ def _dense(write: Write) -> Write:
         if len(used) == len(write.columns):
             return write
         rows = [[row[at] for at in used] for row in write.rows]
-        return Insert(write.table, tuple(write.columns[at] for at in used), rows, write.ignore, write.if_updated)
+        return replace(write, columns=tuple(write.columns[at] for at in used), rows=rows)
     if isinstance(write, Update):
         return Update(write.table, *_assigned(write), write.emptied)
     return write
@@ -134,11 +136,12 @@ def _assigned(write: Update) -> tuple[tuple[str, ...], tuple[str, ...], Row]:
 def _shape(write: Write) -> tuple[Any, ...]:
     """What the SQL text of a write depends on."""
     if isinstance(write, Insert):
-        return "insert", write.table, write.columns, len(write.rows), write.ignore, write.if_updated
+        present = "ignore" if write.ignore else write.adds
+        return "insert", write.table, write.columns, len(write.rows), present, write.if_updated
     if isinstance(write, Update):
         settings = [f'"{column}" = ?' for column in write.columns] + [f'"{column}" = NULL' for column in write.emptied]
-        return "update", write.table, tuple(settings), write.where, False, False
-    return "delete", write.table, (), tuple(f'"{column}" = ?' for column in write.where), False, False
+        return "update", write.table, tuple(settings), write.where, (), False
+    return "delete", write.table, (), tuple(f'"{column}" = ?' for column in write.where), (), False
 
 
 def _values(write: Write) -> tuple[Any, ...]:
@@ -159,9 +162,12 @@ def _with_part(number: int, *shape: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _sql(
-    kind: str, table: Table, columns: tuple[str, ...], extra: Any, ignore: bool, guarded: bool, batched: bool
+    kind: str, table: Table, columns: tuple[str, ...], extra: Any, present: Any, guarded: bool, batched: bool
 ) -> str:
-    """*extra* is the number of rows of an insert, the conditions of the others; *columns* an update's assignments."""
+    """*extra* is the number of rows of an insert, the conditions of the others; *columns* an update's assignments.
+
+    *present*: what becomes of a row that is there already: "ignore", or the columns to add to.
+    """
     if kind == "update":
         returning = " RETURNING 1" if batched else ""
         return f'UPDATE "{table.name}" SET {", ".join(columns)} WHERE {" AND ".join(extra)}{returning}'
@@ -173,7 +179,17 @@ def _sql(
     values = f"VALUES {', '.join([f'({marks})'] * extra)}"
     if guarded:
         values = f"SELECT * FROM ({values}) AS v WHERE EXISTS (SELECT 1 FROM w0)"
-    return f'INSERT INTO "{table.name}" ({names}) {values}{" ON CONFLICT DO NOTHING" if ignore else ""}'
+    return f'INSERT INTO "{table.name}" ({names}) {values}{_on_conflict(table, present)}'
+
+
+def _on_conflict(table: Table, present: Any) -> str:
+    if not present:
+        return ""
+    if present == "ignore":
+        return " ON CONFLICT DO NOTHING"
+    key = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    sums = ", ".join(f'"{column}" = "{table.name}"."{column}" + excluded."{column}"' for column in present)
+    return f" ON CONFLICT ({key}) DO UPDATE SET {sums}"
 
 
 def _cast(table: Table, column: str) -> str:

@@ -10,6 +10,9 @@
     projects ─< branches >─ exchanges                      named pointers into the trees
     projects ─< replays ─< replay_runs ─< replay_turns     threads that were asked again; each run is a job
     processes ─< jobs                                      who runs it
+    exchanges ── ledger                                    what each took and cost; written once, with its end
+    projects ─< spending                                   sums of the ledger, for the budgets
+    projects ─< prices, budgets
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -343,5 +346,98 @@ job_steps = Table(
     Column("job_id", Id(ids.JOB), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("result", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    # What reports group by is said again here, so that they read nothing else (domain/ledger.py).
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
+    Column("conversation_id", Id(ids.CONVERSATION), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("api_key_id", Id(ids.KEY)),
+    Column("user", String(255)),
+    Column("requested_model", String(255), nullable=False),
+    Column("model", String(255)),
+    Column("upstream", String(64)),
+    Column("origin", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("service_tier", String(32)),
+    Column("input_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("web_searches", Integer),
+    Column("file_searches", Integer),
+    Column("code_executions", Integer),
+    # The cost, as domain/money.py splits it; no currency where it is not known, or where nothing was billed.
+    Column("basis", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("currency", String(16)),
+    Column("millionths", BigInteger),
+    Column("rest", Integer),
+    # JSON: its lines, and which price they are by (domain/pricing/cost.py).
+    Column("detail", Text),
+    sqlite_with_rowid=False,
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    # The day of the request in the installation's time zone, as a number; 16 zero bytes where keys are off.
+    Column("day", Integer, primary_key=True),
+    Column("api_key_id", LargeBinary(16), primary_key=True),
+    Column("currency", String(16), primary_key=True),
+    # PostgreSQL locks a row until its writer's commit is on disk: turns of one key take turns on several rows.
+    Column("slot", Integer, primary_key=True),
+    Column("exchanges", BigInteger, nullable=False),
+    Column("millionths", BigInteger, nullable=False),
+    Column("rest", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": "50"},
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("id", Id(ids.PRICE), primary_key=True),
+    # None: for every project.
+    Column("project_id", Id(ids.PROJECT)),
+    # None: in force. Else it is one of a set that reports can be asked by.
+    Column("price_set", String(64)),
+    Column("upstream", String(64)),
+    Column("model", String(255), nullable=False),
+    Column("service_tier", String(32)),
+    Column("currency", String(16), nullable=False),
+    # JSON: the rates, and those for long contexts (domain/pricing/book.py).
+    Column("rates", Text, nullable=False),
+    Column("effective_from", Utc, nullable=False),
+    Column("effective_to", Utc),
+    Column("created_at", Utc, nullable=False),
+    Index("ix_prices_project_id", "project_id"),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.BUDGET), primary_key=True),
+    Column("name", String(255), nullable=False),
+    # Of what: of the project, or of one key or conversation of it.
+    Column("api_key_id", Id(ids.KEY)),
+    Column("conversation_id", Id(ids.CONVERSATION)),
+    # day, month or total
+    Column("period", String(16), nullable=False),
+    Column("currency", String(16), nullable=False),
+    # Decimal text.
+    Column("amount", String(32), nullable=False),
+    Column("hard", Boolean, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("project_id", "name"),
     sqlite_with_rowid=False,
 )

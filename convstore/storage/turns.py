@@ -18,7 +18,7 @@ from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
 from convstore.errors import ThreadDamaged
-from convstore.storage import tables
+from convstore.storage import ledger, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
@@ -317,6 +317,8 @@ def ending_rows(
     writes += payload_rows(database, project_id, shared)
     if ending.thread:
         writes += fingerprint_rows(ending.thread, exchange)
+    if ending.entry:
+        writes += ledger.rows(database, project_id, ending.entry)
     if place.conversation_id:
         writes.append(_left(project_id, place, exchange, moves=ending.is_kept))
     writes.append(Delete(tables.running, ("exchange_id",), (exchange,)))

@@ -46,6 +46,8 @@ JOBS = Counter("convstore_jobs_total", "Jobs ended by the processes of this node
 FOLLOWERS = Gauge("convstore_followers", "Clients that follow background responses now.", multiprocess_mode="livesum")
 RECOVERED = Counter("convstore_recovered_total", "Exchanges of dead processes that were closed as incomplete.")
 
+BUDGET_EXCEEDED = Counter("convstore_budget_exceeded_total", "Calls beyond a budget: refused, or told of.", ["kind"])
+
 
 @lru_cache(maxsize=4096)  # finding a labelled counter costs more than counting
 def exchanges(upstream: str, status: str) -> Counter:
@@ -69,6 +71,11 @@ def upstream_calls(upstream: str, outcome: str) -> Counter:
 def upstream_seconds(upstream: str) -> Histogram:
     """The durations of an upstream's answers."""
     return UPSTREAM_SECONDS.labels(upstream)
+
+
+def budget_exceeded(kind: str) -> Counter:
+    """The counter of calls beyond hard or soft budgets."""
+    return BUDGET_EXCEEDED.labels(kind)
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -36,6 +37,14 @@ class Registry:
     def url_of(self, name: str | None) -> str | None:
         """The base URL of the upstream with this name; None when it is configured no more."""
         return next((each.settings.url for each in self.upstreams if each.name == name), None)
+
+    def asked(self, name: str | None, model: str) -> tuple[str, str] | None:
+        """(name, its name for the model) of the upstream with this name, or else of the one that serves the model."""
+        named = [each for each in self.upstreams if each.name == name]
+        with suppress(ModelNotFound):
+            upstream = named[0] if named else self.serving(model)
+            return upstream.name, upstream.model_name(model)
+        return None
 
     def models(self) -> list[dict[str, Any]]:
         """The models of all upstreams, by id; a minute old at most. Raises UpstreamError when none answers."""

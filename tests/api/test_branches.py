@@ -1,13 +1,11 @@
 """Branching through the door: the same question with edits, and names for what came of it."""
 
 import threading
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from convstore.domain import pricing
 from convstore.services import jobs, replaying
 from convstore.services.kinds import KINDS
 from convstore.services.running_job import Cancelled, RunningJob
@@ -346,15 +344,21 @@ class TestReplays:
         assert [run["done"] for run in done["runs"]] == [3, 1]
         assert done["runs"][1]["stopped_at"] == 1
 
-    def test_no_more_money_than_may_be(self, stage: Stage, chain: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pricing, "cost", lambda *_: Decimal("0.01"))
+    def test_no_more_money_than_may_be(self, stage: Stage, chain: list[str]) -> None:
+        refused = stage.alice.post(f"/v1/responses/{chain[2]}/replay", json={"max_cost": 0.025})
+        assert (refused.status_code, refused.json["error"]["code"]) == (400, "unknown_price")
+        price = {"model": "gpt-5.4*", "currency": "CNY", "output": 2000, "input": 0}
+        (priced,) = stage.alice.post("/v1/prices", json=price).json["data"]
         planned = stage.alice.post(f"/v1/responses/{chain[2]}/replay", json={"dry_run": True}).json
-        assert planned["runs"][0]["estimated_cost"] == "0.03"
+        assert (planned["runs"][0]["estimated_cost"], planned["runs"][0]["currency"]) == ("0.03", "CNY")
         made = stage.alice.post(f"/v1/responses/{chain[2]}/replay", json={"max_cost": 0.025}).json
         work(stage)
         done = got(stage.alice, f"/v1/replays/{made['id']}")
         assert (done["status"], done["calls"], done["max_cost"]) == ("stopped", 2, "0.025")
-        assert (done["runs"][0]["cost"], done["runs"][0]["stopped_at"]) == ("0.02", 2)
+        run = done["runs"][0]
+        assert (run["cost"], run["currency"], run["stopped_at"]) == ("0.02", "CNY", 2)
+        assert "0.025 CNY" in run["reason"]
+        assert stage.alice.delete(f"/v1/prices/{priced['id']}").status_code == 200
 
     def test_recorded_outputs_are_used_for_the_same_calls(self, stage: Stage) -> None:
         ask = stage.alice.ask

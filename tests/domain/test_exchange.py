@@ -7,6 +7,7 @@ from typing import Any
 from convstore.domain import exchange, jsontext
 from convstore.domain.exchange import Beginning, Ending
 from convstore.domain.items import Item
+from convstore.domain.ledger import Entry
 from convstore.domain.usage import Usage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -55,6 +56,7 @@ class TestEnding:
             reply=b'{"zebra":"zebra"}',
             error={"code": "server_error", "message": "zebra"},
             usage=Usage(1, 0, 0, 2, 0, 3),
+            entry=filled(Entry, user="zebra"),
         )
         assert kept(ended) == {
             "status", "completed_at", "model", "upstream", "upstream_response_id", "incomplete_reason", "attempts",
@@ -62,6 +64,7 @@ class TestEnding:
         }  # fmt: skip
         rest = ended.without_content()
         assert rest.error == {"code": "server_error"}
+        assert rest.entry == filled(Entry, user=None)
         assert "zebra" not in repr(rest)
 
     def test_one_without_an_error_stays_without(self) -> None:

@@ -48,7 +48,32 @@ class TestNormalise:
             ({"completion_tokens": 3}, Usage(0, 0, 0, 3, 0, 3)),
             (
                 {"input_tokens": 7, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2},
-                Usage(7, 5, 2, 0, 0, 7),
+                # As Anthropic counts them: beside the input.
+                Usage(14, 5, 2, 0, 0, 14),
+            ),
+            (
+                {"input_tokens": 7, "output_tokens": 1, "cache_read_input_tokens": 5, "total_tokens": 8},
+                Usage(7, 5, 0, 1, 0, 8),
+            ),
+            (
+                {
+                    "input_tokens": 7,
+                    "output_tokens": 1,
+                    "cache_read_input_tokens": 5,
+                    "input_tokens_details": {"cached_tokens": 5},
+                },
+                Usage(7, 5, 0, 1, 0, 8),
+            ),
+            ({"prompt_tokens": 7, "cache_read_input_tokens": 5}, Usage(7, 5, 0, 0, 0, 7)),
+            (
+                # As xAI counts it: reasoning beside the output.
+                {
+                    "prompt_tokens": 7,
+                    "completion_tokens": 3,
+                    "total_tokens": 30,
+                    "completion_tokens_details": {"reasoning_tokens": 20},
+                },
+                Usage(7, 0, 0, 23, 20, 30),
             ),
             ({"input_tokens": 7, "cached_tokens": 5}, Usage(7, 5, 0, 0, 0, 7)),
             ({"input_tokens": 7, "output_tokens": 3, "total_tokens": 99}, Usage(7, 0, 0, 3, 0, 99)),

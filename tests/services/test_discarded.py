@@ -289,6 +289,7 @@ class TestJournal:
         lost = {"exchange_id": given["id"], "project_id": discreet.principal.project_id, "process_id": bytes(16)}
         with deps.database.transaction() as connection:
             connection.execute(query)
+            connection.execute(tables.ledger.delete().where(tables.ledger.c.exchange_id == given["id"]))
             connection.execute(tables.running.insert().values(**lost))
         assert recovery.sweep(deps) == 1
         assert discreet.stored(given["id"]).status == "incomplete"

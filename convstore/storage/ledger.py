@@ -1,0 +1,84 @@
+"""The ledger: writing an exchange's entry with its end, and reading one back. Reports are in costs.py.
+
+With the entry goes a sum, by day and key: a budget is looked at before every call, so it must not cost more the more
+there is in the ledger.
+"""
+
+import random
+from typing import Any
+
+from sqlalchemy import select
+
+from convstore import ids
+from convstore.domain import money
+from convstore.domain.ledger import Entry
+from convstore.domain.pricing import cost
+from convstore.domain.pricing.cost import Cost, Reason
+from convstore.domain.usage import columns as usage_columns
+from convstore.storage import tables
+from convstore.storage.database import Database
+from convstore.storage.rows import packed
+from convstore.storage.scope import Scope
+from convstore.storage.statements import Insert, Write
+from convstore.storage.types import micros
+
+_l = tables.ledger
+
+# The calls that are billed, and the columns their numbers are kept in.
+CALLS = {"web_search": "web_searches", "file_search": "file_searches", "code_execution": "code_executions"}
+_COLUMNS = tuple(column.name for column in _l.columns)
+_SUMS = ("exchanges", "millionths", "rest")
+_SPENDING = ("project_id", "day", "api_key_id", "currency", "slot", *_SUMS)
+# The columns that a cost is read from.
+COST = tuple(_l.c[name] for name in ("basis", "reason", "currency", "millionths", "rest", "detail"))
+# Rows of spending that the turns of one key take turns on, where writers wait for one another's commits.
+SLOTS = 8
+NO_KEY = bytes(16)
+
+
+def rows(database: Database, project_id: str, entry: Entry) -> list[Write]:
+    """The entry of an exchange that ends, when it does, and what it adds to the sums."""
+    project, key, amount = packed(ids.PROJECT, project_id), packed(ids.KEY, entry.api_key_id), entry.cost.amount
+    known = entry.usage if entry.cost.reason != Reason.INCREDIBLE_USAGE else None
+    split = money.split(amount) if amount is not None else (None, None)
+    row = (
+        project,
+        packed(ids.EXCHANGE, entry.exchange_id),
+        packed(ids.CONVERSATION, entry.conversation_id),
+        micros(entry.created_at),
+        key,
+        entry.user,
+        entry.requested_model,
+        entry.model,
+        entry.upstream,
+        entry.origin,
+        entry.status,
+        entry.service_tier,
+        *usage_columns(known),
+        *(entry.calls.get(kind) for kind in CALLS),
+        str(entry.cost.basis),
+        str(entry.cost.reason) if entry.cost.reason else None,
+        entry.cost.currency,
+        *split,
+        entry.cost.pack() or None,
+    )
+    writes: list[Write] = [Insert(tables.ledger, _COLUMNS, [row], if_updated=True)]
+    if amount and entry.cost.currency:
+        slot = 0 if database.is_sqlite else random.randrange(SLOTS)  # noqa: S311 -- spreads writers, hides nothing
+        sums = (project, entry.day.toordinal(), key or NO_KEY, entry.cost.currency, slot, 1, *split)
+        writes.append(Insert(tables.spending, _SPENDING, [sums], if_updated=True, adds=_SUMS))
+    return writes
+
+
+def cost_of(scope: Scope, exchange_id: str) -> Cost | None:
+    """What an exchange cost; None while it has not ended."""
+    query = select(*COST)
+    query = query.where(_l.c.project_id == scope.project_id, _l.c.exchange_id == exchange_id)
+    row = scope.connection.execute(query).fetchone()
+    return read(row) if row is not None else None
+
+
+def read(row: Any) -> Cost:
+    """The cost in a row of the ledger."""
+    amount = money.joined(row.millionths, row.rest) if row.millionths is not None else None
+    return cost.unpack(row.detail or "", row.basis, row.reason, amount, row.currency)
