@@ -121,6 +121,13 @@ class StoppableWorker(GeventWorker):
 worker_class = StoppableWorker
 
 
+def on_starting(_server: Any) -> None:
+    """Before there are workers: what they all need, they share."""
+    from convstore.domain.pricing import library
+
+    library.preload(upstream.url for upstream in _settings.upstreams)
+
+
 def when_ready(server: Any) -> None:
     """The master listens: start the worker for jobs, and stop it when the master begins to stop."""
     if _settings.worker != "child":

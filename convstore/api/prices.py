@@ -1,13 +1,12 @@
 """`/v1/prices`: the price book."""
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from convstore.api import paging
 from convstore.api.requests import body, deps, guard, json, principal, query
 from convstore.domain import jsontext
-from convstore.schemas import problems
-from convstore.schemas.prices import CreatePrice, FindPrice, ListPrices, wanted_prices
+from convstore.schemas.prices import CreatePrice, FindPrice, ListPrices, asked_price, wanted_prices
 from convstore.services import prices
 from convstore.services.principal import Right
 
@@ -42,11 +41,7 @@ def create() -> Response:
 @guard(Right.READ)
 def find() -> Response:
     """Say which price applies to a model: the price book's, or the price library's."""
-    asked = query(FindPrice)
-    if not asked.get("model"):
-        raise problems.missing("model")
-    given = (asked["model"], asked.get("upstream"), asked.get("service_tier"), asked.get("at"))
-    return json(prices.find(deps(), principal().project_id, *given))
+    return json(prices.find(deps(), principal().project_id, asked_price(request.args)))
 
 
 @blueprint.route("/<price_id>", methods=["DELETE"])

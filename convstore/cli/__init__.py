@@ -6,12 +6,14 @@ import click
 
 from convstore import __version__
 from convstore.cli.branch import branch
+from convstore.cli.budgets import budgets
 from convstore.cli.db import db
 from convstore.cli.demo import demo, model
 from convstore.cli.diff import diff
 from convstore.cli.doctor import doctor
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
+from convstore.cli.prices import prices
 from convstore.cli.projects import projects
 from convstore.cli.replay import replay
 from convstore.cli.serve import serve
@@ -31,7 +33,10 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (serve, worker, db, keys, projects, jobs, doctor, tree, thread, branch, replay, diff, demo, model):
+_OPERATION = (serve, worker, db, keys, projects, jobs, doctor)
+_CONVERSATIONS = (tree, thread, branch, replay, diff)
+_MONEY = (prices, budgets)
+for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):
     cli.add_command(command)
 
 

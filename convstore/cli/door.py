@@ -62,6 +62,27 @@ class Door(Protocol):
     def diff_page(self, left: str, right: str) -> str:
         """The same, as a page of HTML."""
 
+    def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
+        """A page of the price book."""
+
+    def name_prices(self, body: bytes) -> Json:
+        """Prices put in the book."""
+
+    def forget_price(self, price_id: str) -> None:
+        """One taken out of it."""
+
+    def find_price(self, **asked: str) -> Json:
+        """The price that applies to a model."""
+
+    def budgets(self) -> Json:
+        """All budgets."""
+
+    def set_budget(self, body: bytes) -> Json:
+        """A new one."""
+
+    def lift_budget(self, budget_id: str) -> None:
+        """One less."""
+
     def working(self) -> AbstractContextManager[None]:
         """While this lasts, somebody runs what replays consist of."""
 

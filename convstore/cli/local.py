@@ -10,9 +10,9 @@ from convstore.cli.door import Answered, Json
 from convstore.config import Settings
 from convstore.domain import jsontext, sse
 from convstore.errors import InvalidRequest
-from convstore.services import projects, recovery, replays, trees
+from convstore.services import budgets, prices, projects, recovery, replays, trees
 from convstore.services.deps import Deps
-from convstore.services.paging import Listing
+from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal, Right
 from convstore.services.projects import ProjectNotFound
 from convstore.services.streaming import Streamed
@@ -105,6 +105,35 @@ class Local:
         from convstore.services import comparing
 
         return html.comparison(comparing.compare(self._deps, self._project, left, right))
+
+    def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
+        page = Page(limit=1_000, order="asc", after=after)
+        return _listed(prices.listed(self._deps, self._project, page, price_set=price_set, model=model))
+
+    def name_prices(self, body: bytes) -> Json:
+        from convstore.schemas.prices import wanted_prices
+
+        made = prices.create(self._deps, self._project, wanted_prices(body))
+        return {"data": [prices.as_dict(each) for each in made]}
+
+    def forget_price(self, price_id: str) -> None:
+        prices.delete(self._deps, self._project, price_id)
+
+    def find_price(self, **asked: str) -> Json:
+        from convstore.schemas.prices import asked_price
+
+        return _read(prices.find(self._deps, self._project, asked_price(asked)))
+
+    def budgets(self) -> Json:
+        return {"data": budgets.written(budgets.listed(self._deps, self._project))}
+
+    def set_budget(self, body: bytes) -> Json:
+        from convstore.schemas.budgets import wanted_budget
+
+        return _read(budgets.as_json(budgets.create(self._deps, self._project, wanted_budget(body))))
+
+    def lift_budget(self, budget_id: str) -> None:
+        budgets.delete(self._deps, self._project, budget_id)
 
     def working(self) -> AbstractContextManager[None]:
         return own_worker.working(self._deps, self._settings, self._config_path)

@@ -57,6 +57,27 @@ class Remote:
     def diff_page(self, left: str, right: str) -> str:
         return self._peer.get("/v1/diff", left=left, right=right, format="html").text()
 
+    def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
+        return _object(self._peer.get("/v1/prices", after=after, price_set=price_set, model=model, limit=1_000).json())
+
+    def name_prices(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/prices", body).json())
+
+    def forget_price(self, price_id: str) -> None:
+        self._peer.delete(f"/v1/prices/{_part(price_id)}")
+
+    def find_price(self, **asked: str) -> Json:
+        return _object(self._peer.get("/v1/prices/find", **asked).json())
+
+    def budgets(self) -> Json:
+        return _object(self._peer.get("/v1/budgets").json())
+
+    def set_budget(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/budgets", body).json())
+
+    def lift_budget(self, budget_id: str) -> None:
+        self._peer.delete(f"/v1/budgets/{_part(budget_id)}")
+
     def working(self) -> AbstractContextManager[None]:
         # Workers are the service's own affair.
         return nullcontext()

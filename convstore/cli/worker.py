@@ -6,6 +6,7 @@ from datetime import timedelta
 import click
 
 from convstore import bootstrap, config
+from convstore.domain.pricing import library
 from convstore.errors import ConvstoreError
 from convstore.storage import migrations
 from convstore.telemetry import logs
@@ -28,6 +29,7 @@ def worker(config_path: str | None, concurrency: int | None, parent: int | None)
         keep=timedelta(days=settings.jobs_kept_days) if settings.jobs_kept_days else None,
         parent=parent,
     )
+    library.preload(upstream.url for upstream in settings.upstreams)
     try:
         with bootstrap.working(settings, role="worker") as deps:
             migrations.check(deps.database)

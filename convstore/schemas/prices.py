@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError
 
-from convstore.domain.pricing.book import Wanted
+from convstore.domain.pricing.book import Sought, Wanted
 from convstore.domain.pricing.rule import UNITS, LongContext, Rates
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import problems
@@ -70,10 +70,24 @@ class ListPrices(Schema):
 class FindPrice(Schema):
     """Query parameters of `GET /v1/prices/find`."""
 
+    class Meta:
+        unknown = EXCLUDE
+
     model = Text(allow_none=False, longest=255, metadata={"description": "As it is asked for."})
     upstream = Text(allow_none=False, longest=64, metadata={"description": "Else the one that serves the model."})
     service_tier = Text(allow_none=False, longest=32)
     at = Moment(allow_none=False, metadata={"description": "When; now unless told."})
+
+
+def asked_price(given: Mapping[str, Any]) -> Sought:
+    """What `GET /v1/prices/find` asks for. Raises InvalidRequest."""
+    try:
+        loaded = FindPrice().load(given)
+    except ValidationError as error:
+        raise problems.first(error) from error
+    if not loaded.get("model"):
+        raise problems.missing("model")
+    return Sought(**loaded)
 
 
 def wanted_prices(body: bytes) -> list[Wanted]:

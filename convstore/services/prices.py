@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from convstore import ids
 from convstore.domain import currencies, jsontext, money
-from convstore.domain.pricing.book import Price, Wanted
+from convstore.domain.pricing.book import Price, Sought, Wanted
 from convstore.domain.pricing.rule import Rates, Rule
 from convstore.errors import InvalidRequest, PriceNotFound, PricesOverlap, UnknownCurrency
 from convstore.services import paging
@@ -52,17 +51,16 @@ def delete(deps: Deps, project_id: str | None, price_id: str) -> None:
     deps.prices.books.forget(project_id)
 
 
-def find(
-    deps: Deps, project_id: str, model: str, upstream: str | None, service_tier: str | None, at: datetime | None
-) -> bytes:
+def find(deps: Deps, project_id: str, sought: Sought) -> bytes:
     """The JSON of the price that applies to a model: the book's, or the price library's. Raises InvalidRequest."""
-    asked = deps.upstreams.asked(upstream, model)
-    if upstream is not None and (asked is None or asked[0] != upstream):
-        raise InvalidRequest(f"No upstream has the name '{upstream}'.", param="upstream", code="invalid_value")
-    name, called = asked if asked is not None else ("", model)
-    rule = deps.prices.rule(project_id, name, (called, model), service_tier, at or deps.clock())
-    found = None if rule is None else _rule(rule)
-    return jsontext.dumps({"object": "price.found", "model": model, "upstream": name or None, "price": found})
+    serving = deps.upstreams.asked(sought.upstream, sought.model)
+    if sought.upstream is not None and (serving is None or serving[0] != sought.upstream):
+        raise InvalidRequest(f"No upstream has the name '{sought.upstream}'.", param="upstream", code="invalid_value")
+    upstream, called = serving if serving is not None else ("", sought.model)
+    at = sought.at or deps.clock()
+    rule = deps.prices.rule(project_id, upstream, (called, sought.model), sought.service_tier, at)
+    found = {"model": sought.model, "upstream": upstream or None, "price": _rule(rule) if rule else None}
+    return jsontext.dumps({"object": "price.found", **found})
 
 
 def as_dict(price: Price) -> dict[str, Any]:

@@ -104,6 +104,10 @@ class Peer:
         """The same for a body of JSON."""
         return self._send("POST", path, timeout_s, data=body)
 
+    def delete(self, path: str) -> Answer:
+        """The same, for something to be deleted."""
+        return self._send("DELETE", path, READ_S)
+
     def close(self) -> None:
         """Give the connections back."""
         self._session.close()

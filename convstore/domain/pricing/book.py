@@ -76,6 +76,16 @@ class Wanted:
     replace: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Of what the price is sought. upstream: None for the one that serves the model; at: None for now."""
+
+    model: str
+    upstream: str | None = None
+    service_tier: str | None = None
+    at: datetime | None = None
+
+
 class Book:
     """The prices that apply in one project, of one set."""
 

@@ -5,7 +5,7 @@ Finding a model takes a tenth of a millisecond, so what was found is remembered;
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -43,9 +43,10 @@ def rule(upstream_url: str, model: str, service_tier: str | None, at: datetime) 
     return _remembered(provider, known.id, _Same(prices))
 
 
-def preload() -> None:
-    """Load the data now: half a second and some MiB, once, before there are turns that would wait for it."""
-    _snapshot()
+def preload(upstream_urls: Iterable[str]) -> None:
+    """Load the data now, if any of these may be in it: half a second and some MiB that no turn then waits for."""
+    if not all(_is_local(url) for url in upstream_urls):
+        _snapshot()
 
 
 @lru_cache(maxsize=1)
