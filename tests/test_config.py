@@ -34,6 +34,8 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     "idempotency_wait_s": ("2", "2", 2.0),
     "link_histories": ("false", "false", False),
     "journal_keep_s": ("60", "60", 60.0),
+    "timezone": ("Asia/Shanghai", '"Asia/Shanghai"', "Asia/Shanghai"),
+    "currencies": ("POINTS,CREDIT", '"POINTS,CREDIT"', "POINTS,CREDIT"),
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("console", '"console"', "console"),
 }
