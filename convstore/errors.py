@@ -8,7 +8,8 @@ out of messages.
     ├── Misconfigured                 the service cannot start like this
     ├── InvalidRequest                the caller must change the request
     │   ├── PreviousResponseNotFound, ParentUnfinished, NotFinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
-    │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong, UnknownCurrency
+    │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong, UnknownCurrency,
+    │   ├── BillUnreadable
     │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
@@ -130,6 +131,16 @@ class UnknownCurrency(InvalidRequest):
             "or one that the setting CONVSTORE_CURRENCIES names.",
             param=param,
         )
+
+
+class BillUnreadable(InvalidRequest):
+    """The file is not a bill that can be read."""
+
+    code = "invalid_file"
+
+    def __init__(self, line: int, column: str | None, reason: str) -> None:
+        where = f"line {line}" + (f", column '{column}'" if column else "")
+        super().__init__(f"Invalid file, {where}: {reason}.", param=column)
 
 
 class ModelNotFound(InvalidRequest):

@@ -34,6 +34,7 @@
     GET     /v1/models                           the union of the upstreams' models
     GET     /v1/models/{model}                   one of them
     GET     /v1/diff                             two threads compared from where they parted
+    POST    /v1/costs/reconcile                  a provider's bill against our figures
     GET     /v1/prices                           the price book: the project's prices and the installation's
     POST    /v1/prices                           name prices
     GET     /v1/prices/find                      which price applies to a model, the price library's among them
@@ -68,6 +69,7 @@ from convstore.api import (
     models,
     operations,
     prices,
+    reconciliation,
     replays,
     requests,
     responses,
@@ -82,6 +84,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    nouns = (responses, conversations, trees, branches, replays, diff, prices, budgets, models, jobs)
+    nouns = (responses, conversations, trees, branches, replays, diff, reconciliation, prices, budgets, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

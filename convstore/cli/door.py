@@ -62,6 +62,9 @@ class Door(Protocol):
     def diff_page(self, left: str, right: str) -> str:
         """The same, as a page of HTML."""
 
+    def reconcile(self, bill: bytes, asked: Mapping[str, str]) -> Json:
+        """A provider's bill against our figures; asked: as in the query of the API."""
+
     def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
         """A page of the price book."""
 

@@ -1,6 +1,6 @@
 """The door of the database itself: the services, called by a principal of one project who may do everything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -105,6 +105,13 @@ class Local:
         from convstore.services import comparing
 
         return html.comparison(comparing.compare(self._deps, self._project, left, right))
+
+    def reconcile(self, bill: bytes, asked: Mapping[str, str]) -> Json:
+        from convstore.schemas.reconciliation import bill_of, reading_of
+        from convstore.services import reconciling
+
+        reading, upstream = reading_of(asked)
+        return reconciling.reconcile(self._deps, self._project, bill_of(bill), reading, upstream)
 
     def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
         page = Page(limit=1_000, order="asc", after=after)

@@ -1,6 +1,6 @@
 """The door of a service that runs somewhere: everything over HTTP, with a key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from urllib.parse import quote
 
@@ -56,6 +56,9 @@ class Remote:
 
     def diff_page(self, left: str, right: str) -> str:
         return self._peer.get("/v1/diff", left=left, right=right, format="html").text()
+
+    def reconcile(self, bill: bytes, asked: Mapping[str, str]) -> Json:
+        return _object(self._peer.post("/v1/costs/reconcile", bill, query=asked).json())
 
     def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
         return _object(self._peer.get("/v1/prices", after=after, price_set=price_set, model=model, limit=1_000).json())

@@ -100,9 +100,11 @@ class Peer:
         given = {name: str(value) for name, value in query.items() if value is not None}
         return self._send("GET", path, READ_S, params=given)
 
-    def post(self, path: str, body: bytes = b"{}", *, timeout_s: float = READ_S) -> Answer:
+    def post(
+        self, path: str, body: bytes = b"{}", *, timeout_s: float = READ_S, query: Mapping[str, str] | None = None
+    ) -> Answer:
         """The same for a body of JSON."""
-        return self._send("POST", path, timeout_s, data=body)
+        return self._send("POST", path, timeout_s, data=body, params=dict(query or {}))
 
     def delete(self, path: str) -> Answer:
         """The same, for something to be deleted."""
