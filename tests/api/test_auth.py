@@ -26,6 +26,11 @@ WRITES |= {("POST", f"/v1/responses/<response_id>/{verb}") for verb in ("branch"
 WRITES |= {("POST", "/v1/branches"), ("POST", "/v1/branches/<name>"), ("DELETE", "/v1/branches/<name>")}
 WRITES |= {("POST", "/v1/replays/<replay_id>/cancel")}
 WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")}
+WRITES |= {("POST", "/v1/prices"), ("DELETE", "/v1/prices/<price_id>")}
+WRITES |= {("POST", "/v1/budgets"), ("DELETE", "/v1/budgets/<budget_id>")}
+
+# What has ids, besides responses.
+NOUNS = ("conversation", "job", "replay", "price", "budget")
 
 # What stands for the variable parts of an address.
 Ids = dict[str, str]
@@ -35,13 +40,21 @@ NOWHERE: Ids = {
     "<path:item_id>": "msg_0",
     "<job_id>": f"job_{'0' * 32}",
     "<replay_id>": f"replay_{'0' * 32}",
+    "<price_id>": f"price_{'0' * 32}",
+    "<budget_id>": f"budget_{'0' * 32}",
     "<name>": "nobodys",
     "<path:model>": "gpt-5.4",
 }
 
 
 # What must be asked for at some doors.
-QUERIES = {"/v1/diff": "?left=<response_id>&right=<response_id>"}
+QUERIES = {
+    "/v1/diff": "?left=<response_id>&right=<response_id>",
+    "/v1/prices/find": "?model=gpt-5.4",
+    "/v1/costs/reconcile": "?column.day=d&column.model=m",
+}
+# What must be sent to some, for a request that is as it should be.
+BODIES = {"/v1/costs/reconcile": b"d,m\n2026-11-22,gpt-5.4\n"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ def doors(app: Flask, below: str = "/v1") -> Iterator[Door]:
 
 
 def owned(client: Client) -> Ids:
-    """A response, a conversation and an item in it, a job."""
+    """A response, a conversation and an item in it, a job, a price, a budget."""
     items = [{"role": "user", "content": "x"}]
     conversation = client.post("/v1/conversations", json={"items": items}).json["id"]
     item = client.get(f"/v1/conversations/{conversation}/items").json["first_id"]
@@ -79,6 +92,9 @@ def owned(client: Client) -> Ids:
     replay = client.post(f"/v1/responses/{own['<response_id>']}/replay", json={}).json["id"]
     name = f"b-{own['<response_id>'][-8:]}"
     client.post("/v1/branches", json={"name": name, "tip": own["<response_id>"]})
+    (price,) = client.post("/v1/prices", json={"model": name, "currency": "USD", "input": 1}).json["data"]
+    limit = {"name": name, "amount": 1000, "currency": "USD", "period": "day"}
+    own |= {"<price_id>": price["id"], "<budget_id>": client.post("/v1/budgets", json=limit).json["id"]}
     return {**NOWHERE, **own, "<job_id>": a_job(client), "<replay_id>": replay, "<name>": name}
 
 
@@ -97,7 +113,8 @@ def knock(stage: Stage, door: Door, key: str | None, ids: Ids = NOWHERE) -> Test
     body = {"model": "gpt-5.4", "input": "x", "items": [], "metadata": {}} if door.method == "POST" else None
     if door.rule.startswith("/v1/branches") and body is not None:
         body = {"tip": ids["<response_id>"]}
-    return stage.app.test_client().open(door.at(ids), method=door.method, headers=headers, json=body)
+    sent = {"data": BODIES[door.rule]} if door.rule in BODIES else {"json": body}
+    return stage.app.test_client().open(door.at(ids), method=door.method, headers=headers, **sent)
 
 
 class TestEveryRoute:
@@ -112,7 +129,7 @@ class TestEveryRoute:
             method, _, rest = line.strip().partition(" ")
             if method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
                 path = rest.split()[0]
-                nouns = {f"/v1/{noun}s": f"<{noun}_id>" for noun in ("conversation", "job", "replay")}
+                nouns = {f"/v1/{noun}s": f"<{noun}_id>" for noun in NOUNS}
                 own = next((id_ for noun, id_ in nouns.items() if path.startswith(noun)), "<response_id>")
                 for name, variable in (
                     ("{id}", own),
@@ -143,7 +160,7 @@ class TestEveryRoute:
     def test_another_projects_key_finds_nothing(self, stage: Stage) -> None:
         own = owned(stage.alice)
         for door in doors(stage.app):
-            for what in ("response", "conversation", "job", "replay"):
+            for what in ("response", *NOUNS):
                 if f"<{what}_id>" in door.asked:
                     answered = knock(stage, door, stage.carol.key, own)
                     assert answered.status_code == 404, door

@@ -76,6 +76,15 @@ OPERATIONS = [
     ("GET", "/v1/replays"),
     ("GET", "/v1/replays/{replay_id}"),
     ("POST", "/v1/replays/{replay_id}/cancel"),
+    ("POST", "/v1/costs/reconcile"),
+    ("GET", "/v1/prices"),
+    ("POST", "/v1/prices"),
+    ("GET", "/v1/prices/find"),
+    ("DELETE", "/v1/prices/{price_id}"),
+    ("GET", "/v1/budgets"),
+    ("POST", "/v1/budgets"),
+    ("GET", "/v1/budgets/{budget_id}"),
+    ("DELETE", "/v1/budgets/{budget_id}"),
 ]
 
 
