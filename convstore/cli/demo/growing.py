@@ -38,16 +38,18 @@ def grow(console: Console, client: "OpenAI", turns: Sequence[Turn]) -> None:
     drawn, _ = build(get(client, f"/conversations/{again['conversation_id']}/tree"), full_ids=True)
     console.print(drawn)
     for title, run in (("The edit", edited["runs"][0]), ("The other temperature", again["runs"][0])):
-        compare(console, client, title, last.response.id, run)
+        compare(console, client, title, run)
 
 
-def compare(console: Console, client: "OpenAI", title: str, recorded: str, run: Json) -> None:
-    """Print what one run made of the thread, beside what was recorded."""
+def compare(console: Console, client: "OpenAI", title: str, run: Json) -> None:
+    """Print what one run made of the thread, beside what was recorded of the turns that it asked again."""
     if run["tip"] is None:
         say(console, f"{title} stopped before its first turn: {run['reason']}")
         return
     say(console, f"{title}, beside what was recorded ({run['done']} of {run['total']} turns asked again):")
-    lines = client.get(f"/diff?left={recorded}&right={run['tip']}&format=text", cast_to=str).splitlines()
+    # The path begins at the service's root, and the client's own paths one step further down.
+    address = client.base_url.join(f"{run['comparison']}&format=text")
+    lines = client.get(str(address), cast_to=str).splitlines()
     for line in lines[:MOST_LINES]:
         console.print(Text(line), soft_wrap=True)
     if len(lines) > MOST_LINES:
