@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from convstore.domain.usage import Usage
+from convstore.errors import ThreadDamaged
 
 Place = tuple[str, int]
 
@@ -146,6 +147,14 @@ class Node:
             "deleted": gone,
             "branches": list(branches),
         }
+
+
+def unbroken(nodes: Sequence[Node], tip_id: str, first: int, last: int) -> Sequence[Node]:
+    """The same exchanges, when they are the whole thread to *tip_id* between two depths. Raises ThreadDamaged."""
+    is_whole = [node.depth for node in nodes] == list(range(first, last + 1))
+    if not is_whole or (first == 0 and nodes[0].parent_id is not None):
+        raise ThreadDamaged(tip_id)
+    return nodes
 
 
 def _ms(start: datetime, end: datetime | None) -> float | None:

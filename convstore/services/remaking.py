@@ -8,8 +8,8 @@ from convstore.domain.items import REMOVAL, Item
 from convstore.domain.jsontext import Raw
 from convstore.domain.request import CreateRequest
 from convstore.domain.response import FINISHED
-from convstore.domain.tree import Node
-from convstore.errors import InvalidRequest, NotFinished, ThreadDamaged
+from convstore.domain.tree import Node, unbroken
+from convstore.errors import InvalidRequest, NotFinished
 from convstore.services import asked, naming
 from convstore.storage import exchanges, trees
 from convstore.storage.scope import Scope
@@ -40,17 +40,13 @@ def finished(scope: Scope, name: str) -> Exchange:
     return found
 
 
-def between(scope: Scope, first: Exchange | None, last: Exchange) -> list[Node]:
+def between(scope: Scope, first: Exchange | None, last: Exchange) -> Sequence[Node]:
     """The exchanges of a thread from one to another, both included; from the root if no first one is given.
 
     Raises ThreadDamaged, and InvalidRequest when the first is not on the thread to the last.
     """
     start = first.depth if first else 0
-    found = trees.thread(scope, last.id, start, last.depth)
-    if start <= last.depth and [node.depth for node in found] != list(range(start, last.depth + 1)):
-        raise ThreadDamaged(last.id)
-    if start == 0 and found and found[0].parent_id is not None:
-        raise ThreadDamaged(last.id)
+    found = unbroken(trees.thread(scope, last.id, start, last.depth), last.id, start, last.depth)
     if first is not None and (not found or found[0].id != first.id):
         raise InvalidRequest(f"'{first.id}' is not on the thread to '{last.id}'.", code="invalid_value")
     return found

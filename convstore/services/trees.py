@@ -11,9 +11,9 @@ from typing import Any
 
 from convstore.domain import jsontext
 from convstore.domain.items import Item, listed
-from convstore.domain.tree import Node, Place, Tree
+from convstore.domain.tree import Node, Place, Tree, unbroken
 from convstore.domain.tree import below as lanes_below
-from convstore.errors import ConversationNotFound, InvalidRequest, ThreadDamaged
+from convstore.errors import ConversationNotFound, InvalidRequest
 from convstore.services import naming
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing
@@ -115,9 +115,7 @@ def thread(deps: Deps, project_id: str, name: str, limit: int, after: str | None
                 raise InvalidRequest(f"'{after}' is not on this thread.", param="after", code="invalid_value")
             first = place[2] + 1
         last = min(exchange.depth, first + limit - 1)
-        nodes = trees.thread(scope, exchange.id, first, last)
-        if [node.depth for node in nodes] != list(range(first, last + 1)) or (first == 0 and nodes[0].parent_id):
-            raise ThreadDamaged(exchange.id)
+        nodes = unbroken(trees.thread(scope, exchange.id, first, last), exchange.id, first, last)
         placed = exchanges.thread(scope, exchange.id, first=first, last=last) if items else []
         names = _names(scope, exchange.conversation_id)
     of: dict[str, list[Placed]] = {}

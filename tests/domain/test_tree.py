@@ -1,13 +1,17 @@
 """Trees: whatever forest it is, walked and counted as one would by hand."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convstore.domain import forest
-from convstore.domain.tree import Figures, Lane, Leaf, Place, Run, Tree, below
+from convstore.domain.tree import Figures, Lane, Leaf, Node, Place, Run, Tree, below, unbroken
 from convstore.domain.usage import Usage
+from convstore.errors import ThreadDamaged
 from tests.domain.strategies import quick
 
 usages = st.none() | st.builds(Usage, *[st.integers(0, 2**62)] * 6)
@@ -127,3 +131,30 @@ class TestFigures:
         for one in each:
             summed.add(one)
         assert astuple(summed) == tuple(map(sum, zip(*map(astuple, each), strict=True))) or not each
+
+
+def thread(depths: Sequence[int], above: str | None = None) -> list[Node]:
+    """Headers of exchanges at these depths, bare of all else; above: what the first one continues."""
+    blank: dict[str, Any] = dict.fromkeys(Node.__slots__)
+    return [
+        Node(**{**blank, "id": f"n{depth}", "depth": depth, "parent_id": f"n{depth - 1}" if number else above})
+        for number, depth in enumerate(depths)
+    ]
+
+
+class TestUnbroken:
+    @pytest.mark.parametrize("nodes", [thread([0, 1, 2]), thread([4, 5], above="n3"), thread([7], above="n6")])
+    def test_a_part_without_holes_is_given_back(self, nodes: list[Node]) -> None:
+        assert unbroken(nodes, "n9", nodes[0].depth, nodes[-1].depth) == nodes
+
+    def test_a_part_of_nothing_is_nothing(self) -> None:
+        assert unbroken([], "n9", 5, 4) == []
+
+    @pytest.mark.parametrize(
+        "nodes",
+        [thread([]), thread([0, 2]), thread([1, 2], above="n0"), thread([0, 1]), thread([0, 1, 2], above="n7")],
+        ids=["nobody", "a hole", "no beginning", "no end", "a root that continues something"],
+    )
+    def test_holes_are_said(self, nodes: list[Node]) -> None:
+        with pytest.raises(ThreadDamaged, match="'n2'"):
+            unbroken(nodes, "n2", 0, 2)
