@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 2**62  # fits every integer column with room for sums; a bigger figure is a provider's mistake
+# Where a Usage is kept, in the order of its fields.
+COLUMNS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,16 @@ def _counts_caches_apart(reported: Mapping[str, Any], details: Mapping[str, Any]
 
 
 def of_columns(*counts: int | None) -> Usage | None:
-    """The Usage kept in six columns, in the order of the fields; None when nothing was reported."""
+    """The Usage kept in its COLUMNS; None when nothing was reported."""
     if counts[0] is None:
         return None
     return Usage(*(count or 0 for count in counts))
 
 
 def columns(usage: Usage | None) -> tuple[int | None, ...]:
-    """The six columns of a Usage."""
+    """What a Usage is in its COLUMNS."""
     if usage is None:
-        return (None,) * 6
+        return (None,) * len(COLUMNS)
     return usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.total
 
 

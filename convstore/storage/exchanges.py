@@ -176,17 +176,6 @@ def find_item(scope: Scope, item_id: str) -> Item | None:
 def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) -> Exchange:
     """The exchange of a row of the table, and its payloads."""
     columns = row._mapping
-    counts: Sequence[int | None] = [
-        columns[name]
-        for name in (
-            "input_tokens",
-            "cached_tokens",
-            "cache_write_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-            "total_tokens",
-        )
-    ]
     plain = (
         "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
         "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at linked "
@@ -200,7 +189,7 @@ def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) ->
         extras=_bytes(columns["extras"]),
         error=_loaded(columns["error"]),
         attempts=_loaded(columns["attempts"]) or (),
-        usage=usage.of_columns(*counts),
+        usage=usage.of_columns(*(columns[name] for name in usage.COLUMNS)),
     )
 
 

@@ -26,8 +26,6 @@ _e = tables.exchanges
 _j = tables.jobs
 _l = tables.ledger
 
-_COUNTS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -115,7 +113,7 @@ def listed(
 
 def turns(scope: Scope, replay_id: str) -> list[Turn]:
     """What has been asked again, by run and turn. One statement."""
-    columns = (_t.c.run, _t.c.turn, _t.c.source_id, _t.c.exchange_id, *(_e.c[name] for name in _COUNTS))
+    columns = (_t.c.run, _t.c.turn, _t.c.source_id, _t.c.exchange_id, *(_e.c[name] for name in usage.COLUMNS))
     more = (
         _e.c.status,
         _e.c.model,
@@ -137,7 +135,7 @@ def turns(scope: Scope, replay_id: str) -> list[Turn]:
             status=row.status,
             model=row.model or row.requested_model,
             upstream=row.upstream,
-            usage=usage.of_columns(*(row._mapping[name] for name in _COUNTS)),
+            usage=usage.of_columns(*(row._mapping[name] for name in usage.COLUMNS)),
             created_at=row.created_at,
             completed_at=row.completed_at,
             is_kept=is_kept(row.status, row.error is not None),

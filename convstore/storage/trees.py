@@ -22,12 +22,11 @@ _e = tables.exchanges
 # SQLite takes 32,766 parameters; a statement of this many is planned and parsed in no time.
 MOST = 500
 
-_COUNTS = tuple("input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split())
 _PLAIN = tuple(
     "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
     "answer incomplete_reason created_at first_event_at completed_at deleted_at".split()
 )
-_HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *_COUNTS, "error"))
+_HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *usage.COLUMNS, "error"))
 
 
 def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str, Lane]:
@@ -152,7 +151,7 @@ def _node(row: Row[Any]) -> Node:
     error = jsontext.loads(columns["error"]) if columns["error"] else None
     return Node(
         **{name: columns[name] for name in _PLAIN},
-        usage=usage.of_columns(*(columns[name] for name in _COUNTS)),
+        usage=usage.of_columns(*(columns[name] for name in usage.COLUMNS)),
         error_code=error.get("code") if error else None,
     )
 
@@ -171,8 +170,11 @@ _LANES = (
 _IN_LANES = (
     " FROM wanted CROSS JOIN exchanges e WHERE e.lane = wanted.lane AND e.depth >= wanted.depth AND e.project_id = ?"
 )
-_MEMBERS = (f"SELECT e.id, e.lane, e.depth, {', '.join(f'e.{name}' for name in _COUNTS)}", " ORDER BY e.lane, e.depth")
-_SUMMED = tuple(name.removesuffix("_tokens") for name in _COUNTS if name != "cache_write_tokens")
+_MEMBERS = (
+    f"SELECT e.id, e.lane, e.depth, {', '.join(f'e.{name}' for name in usage.COLUMNS)}",
+    " ORDER BY e.lane, e.depth",
+)
+_SUMMED = tuple(name.removesuffix("_tokens") for name in usage.COLUMNS if name != "cache_write_tokens")
 # In halves: the sum of a few of the biggest counts (domain/usage.py) would be too big for SQLite's integers.
 _HALVES = ", ".join(
     f"sum(coalesce(e.{name}_tokens, 0) {half})" for name in _SUMMED for half in (">> 32", "& 4294967295")
