@@ -5,10 +5,10 @@ from flask_smorest import Blueprint
 
 from convstore.api import paging
 from convstore.api.requests import body, deps, guard, json, principal, query
+from convstore.domain.replay import Replay
 from convstore.schemas.replays import ListReplays, ReplayResponse, wanted
 from convstore.services import replays
 from convstore.services.principal import Right
-from convstore.storage.replays import Replay
 
 blueprint = Blueprint("replays", __name__, url_prefix="/v1", description="Threads asked again.")
 

@@ -9,6 +9,7 @@ from convstore.cli import own_worker
 from convstore.cli.door import Answered, Json
 from convstore.config import Settings
 from convstore.domain import jsontext, sse
+from convstore.domain.replay import Replay
 from convstore.errors import InvalidRequest
 from convstore.services import budgets, prices, projects, recovery, replays, trees
 from convstore.services.deps import Deps
@@ -18,7 +19,6 @@ from convstore.services.projects import ProjectNotFound
 from convstore.services.streaming import Streamed
 from convstore.services.trees import Wanted
 from convstore.storage import migrations
-from convstore.storage.replays import Replay
 from convstore.telemetry import logs
 
 

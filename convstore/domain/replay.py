@@ -2,6 +2,7 @@
 
     Wanted    what somebody asks for
     Plan      what is to be asked again, and within which limits: stored with the replay
+    Replay    what came of it: a Run for each model, a Turn for each question that a run has asked
     matched   the recorded outputs of tools, under the calls that the new answer makes
 
 Each model is a run of its own. A run stops, and says why, where its answers lead somewhere else than the recorded ones.
@@ -10,12 +11,15 @@ Each model is a run of its own. A run stops, and says why, where its answers lea
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from convstore.domain import jsontext
 from convstore.domain.items import CALLS, OUTPUTS, Item
 from convstore.domain.jsontext import Raw
+from convstore.domain.pricing.cost import Cost
+from convstore.domain.usage import Usage
 
 MODES = ("thread", "last")
 TOOL_OUTPUTS = ("recorded", "stop")
@@ -71,6 +75,49 @@ class Wanted:
     overrides: Mapping[str, Raw] = field(default_factory=dict)
     max_calls: int | None = None
     max_cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One model's part. ended: how and why, once it is over. job_status: of its job; None when that is forgotten."""
+
+    number: int
+    model: str | None
+    job_id: str
+    ended: Mapping[str, Any] | None = None
+    job_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that was asked again: as which exchange, and how that stands. is_kept: whether there is a going on."""
+
+    run: int
+    number: int
+    source_id: str
+    exchange_id: str
+    status: str
+    model: str | None
+    upstream: str | None
+    usage: Usage | None
+    created_at: datetime
+    completed_at: datetime | None
+    is_kept: bool
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """source_id: up to which exchange the thread is asked again. calls: how many were made, failed ones included."""
+
+    id: str
+    conversation_id: str
+    source_id: str
+    plan: Plan
+    created_at: datetime
+    calls: int = 0
+    cancel_requested_at: datetime | None = None
+    runs: Sequence[Run] = field(default=())
 
 
 class Diverged(Exception):

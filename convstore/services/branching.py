@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from convstore.domain.edit import Edit
 from convstore.domain.exchange import Beginning, Exchange
-from convstore.domain.replay import Plan
+from convstore.domain.replay import Plan, Replay
 from convstore.domain.request import PER_TURN
 from convstore.errors import BranchTaken
 from convstore.services import naming, relay, remaking, replays, standing
@@ -19,7 +19,6 @@ from convstore.services.relay import Call, Remade, Whole
 from convstore.services.streaming import Streamed
 from convstore.storage import branches, exchanges, trees
 from convstore.storage.branches import Branch
-from convstore.storage.replays import Replay
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Write
 from convstore.storage.turns import NameTaken

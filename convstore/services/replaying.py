@@ -21,7 +21,7 @@ from convstore.domain.exchange import ADDED, Beginning, Exchange, is_kept
 from convstore.domain.items import Item
 from convstore.domain.job import Job
 from convstore.domain.jsontext import Raw, dumps, loads
-from convstore.domain.replay import Diverged
+from convstore.domain.replay import Diverged, Replay
 from convstore.domain.request import CreateRequest
 from convstore.domain.response import FINISHED
 from convstore.errors import ConvstoreError, StorageUnavailable
@@ -33,7 +33,6 @@ from convstore.services.running_job import Cancelled, RunningJob
 from convstore.storage import background as responses
 from convstore.storage import branches, everywhere, exchanges, jobs, turns
 from convstore.storage import replays as stored
-from convstore.storage.replays import Replay
 from convstore.storage.scope import Scope
 
 ORIGIN = "replay"

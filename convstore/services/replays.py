@@ -9,7 +9,7 @@ from convstore.domain import jsontext, money
 from convstore.domain.exchange import ADDED
 from convstore.domain.pricing import cost
 from convstore.domain.pricing.cost import Cost
-from convstore.domain.replay import Plan, Wanted
+from convstore.domain.replay import Plan, Replay, Run, Turn, Wanted
 from convstore.domain.tree import Node
 from convstore.domain.usage import Usage
 from convstore.errors import InvalidRequest, NotFound, ResponseNotFound
@@ -18,7 +18,6 @@ from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal
 from convstore.storage import direct, replays
-from convstore.storage.replays import Replay, Run, Turn
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Write, each
 

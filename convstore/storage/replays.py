@@ -1,7 +1,6 @@
 """Replays and their runs: what was wanted, which turn became which exchange, how each run ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +9,7 @@ from sqlalchemy import Row, and_, select, update
 from convstore import ids
 from convstore.domain import jsontext, replay, usage
 from convstore.domain.exchange import is_kept
-from convstore.domain.pricing.cost import Cost
-from convstore.domain.replay import Plan
-from convstore.domain.usage import Usage
+from convstore.domain.replay import Replay, Run, Turn
 from convstore.storage import ledger, tables
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -25,49 +22,6 @@ _t = tables.replay_turns
 _e = tables.exchanges
 _j = tables.jobs
 _l = tables.ledger
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One model's part. ended: how and why, once it is over. job_status: of its job; None when that is forgotten."""
-
-    number: int
-    model: str | None
-    job_id: str
-    ended: Mapping[str, Any] | None = None
-    job_status: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn that was asked again: as which exchange, and how that stands. is_kept: whether there is a going on."""
-
-    run: int
-    number: int
-    source_id: str
-    exchange_id: str
-    status: str
-    model: str | None
-    upstream: str | None
-    usage: Usage | None
-    created_at: datetime
-    completed_at: datetime | None
-    is_kept: bool
-    cost: Cost | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """source_id: up to which exchange the thread is asked again. calls: how many were made, failed ones included."""
-
-    id: str
-    conversation_id: str
-    source_id: str
-    plan: Plan
-    created_at: datetime
-    calls: int = 0
-    cancel_requested_at: datetime | None = None
-    runs: Sequence[Run] = field(default=())
 
 
 def insertions(project_id: str, made: Replay) -> list[Write]:
