@@ -222,7 +222,7 @@ def written(deps: Deps, project_id: str, replay: Replay) -> bytes:
     """The API's form, with every turn, and where to find the comparison with what was recorded."""
     with deps.database.reading(project_id) as scope:
         turns = replays.turns(scope, replay.id)
-    asked = sum(1 for _ in replay.plan.turns)
+        total = replays.questions(scope, replay.plan)
     runs = []
     for run in replay.runs:
         own = [turn for turn in turns if turn.run == run.number]
@@ -231,7 +231,7 @@ def written(deps: Deps, project_id: str, replay: Replay) -> bytes:
             {
                 **_of_run(run),
                 "done": sum(turn.is_kept for turn in own),
-                "total": asked,
+                "total": total,
                 "tip": tip,
                 "comparison": f"/v1/diff?left={own[-1].source_id}&right={tip}" if tip else None,
                 "turns": [_of_turn(turn) for turn in own],

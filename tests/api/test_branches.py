@@ -316,6 +316,18 @@ class TestReplays:
         assert words(asked_last(stage)) == ["Q0", "A0", "Q1", "A1", "Q2"]
         assert got(stage.alice, f"/v1/responses/{turn['response_id']}")["previous_response_id"] == chain[1]
 
+    def test_what_was_added_by_hand_is_not_counted_among_the_turns(self, stage: Stage) -> None:
+        conversation = stage.alice.post("/v1/conversations", json={}).json["id"]
+        stage.alice.ask("Q0", conversation=conversation)
+        added = {"items": [{"role": "user", "content": "By the way"}]}
+        assert stage.alice.post(f"/v1/conversations/{conversation}/items", json=added).status_code == 200
+        last = stage.alice.ask("Q1", conversation=conversation)["id"]
+        made = stage.alice.post(f"/v1/responses/{last}/replay", json={}).json
+        work(stage)
+        (run,) = got(stage.alice, f"/v1/replays/{made['id']}")["runs"]
+        assert (run["status"], run["done"], run["total"]) == ("completed", 2, 2)
+        assert words(asked_last(stage))[-2:] == ["By the way", "Q1"]
+
     def test_from_one_turn_to_another(self, stage: Stage, chain: list[str]) -> None:
         asked = {"from": chain[1], "until": chain[1]}
         made = stage.alice.post(f"/v1/responses/{chain[2]}/replay", json=asked).json
