@@ -11,7 +11,7 @@ from typing import Any
 
 from convstore import ids
 from convstore.domain import context, jsontext, windows
-from convstore.domain.context import Shown
+from convstore.domain.context import ContextItem, Shown
 from convstore.domain.exchange import Exchange, Linked
 from convstore.domain.items import REMOVAL
 from convstore.errors import ConvstoreError
@@ -19,6 +19,7 @@ from convstore.services import histories, naming
 from convstore.services.deps import Deps
 from convstore.storage import direct, exchanges, turns
 from convstore.storage.exchanges import Placed
+from convstore.storage.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,10 @@ class Context:
 
 
 def of(deps: Deps, project_id: str, name: str) -> Context:
-    """The context of a response, named by its id or by a branch. Raises ResponseNotFound."""
+    """The context of a response, named by its id or by a branch. Raises ResponseNotFound, ThreadDamaged.
+
+    Five statements, whatever the depth.
+    """
     with deps.database.reading(project_id) as scope:
         exchange = naming.exchange(scope, name)
         sha256, cut = exchanges.shown(scope, exchange.id) or (None, 0)
@@ -98,23 +102,32 @@ def of(deps: Deps, project_id: str, name: str) -> Context:
             ]
             return Context(exchange.id, exchange.upstream, sent, sha256, is_restored=True)
         own = [_part(each, None) for each in exchanges.own_input(scope, exchange)]
-        placed = exchanges.thread(scope, exchange.parent_id) if exchange.parent_id else []
-    before = _before(deps, project_id, exchange, placed, cut)
-    return Context(exchange.id, exchange.upstream, [*before, *own], sha256)
+        thread = _thread(deps, scope, exchange)
+    return Context(exchange.id, exchange.upstream, [*_before(deps, exchange, thread, cut), *own], sha256)
 
 
-def _before(deps: Deps, project_id: str, exchange: Exchange, placed: Sequence[Placed], cut: int) -> list[Part]:
-    """The thread in front of a request, with what was left out of it."""
+def _thread(deps: Deps, scope: Scope, exchange: Exchange) -> Sequence[Placed]:
+    """What was said before a request, and what was taken out of it since. Raises ThreadDamaged."""
     if exchange.parent_id is None:
         return []
-    with direct.reading(deps.database) as cursor:
-        parent = turns.parent(cursor, project_id, exchange.parent_id, hidden=True)
-        history = turns.context(cursor, project_id, parent) if parent else []
-    reasons = context.left_out(history, exchange.upstream or _upstream(deps, exchange), cut)
-    left = [(each.depth, each.position) for each in exchanges.remaining(placed)]
-    why = dict(zip(left, reasons, strict=True))
-    there = [each for each in placed if each.item.type != REMOVAL or each.output]
+    with direct.within(deps.database, scope.connection) as cursor:
+        turns.parent(cursor, scope.project_id, exchange.parent_id, hidden=True)
+    return exchanges.thread(scope, exchange.parent_id)
+
+
+def _before(deps: Deps, exchange: Exchange, thread: Sequence[Placed], cut: int) -> list[Part]:
+    """The thread in front of a request, with what was left out of it."""
+    left = exchanges.remaining(thread)
+    reasons = context.left_out(list(map(_seen, left)), exchange.upstream or _upstream(deps, exchange), cut)
+    why = {(each.depth, each.position): reason for each, reason in zip(left, reasons, strict=True)}
+    there = [each for each in thread if each.item.type != REMOVAL or each.output]
     return [_part(each, why.get((each.depth, each.position), "removed")) for each in there]
+
+
+def _seen(placed: Placed) -> ContextItem:
+    """An item as the request saw it."""
+    item = placed.item
+    return ContextItem(placed.depth, placed.output, item.type, item.item_id, item.call_id, placed.sealed_by, item.body)
 
 
 def _part(placed: Placed, reason: str | None) -> Part:

@@ -27,7 +27,7 @@ _FROM = _e.outerjoin(
 _EXCHANGE = select(_e, _settings.c.body.label("settings"), _reply.c.body.label("reply")).select_from(_FROM)
 
 _ITEM = select(_i, _shared.c.body.label("shared_body"))
-_OUTLINE = tuple(_i.c[name] for name in "lane depth position output type item_id role call_id name".split())
+_OUTLINE = tuple(_i.c[name] for name in "lane depth position output type item_id role call_id name sealed_by".split())
 
 # In the words of the partial index on item_id: SQLite compares texts to see that it may be used.
 _OWN = text("NOT items.output")
@@ -35,7 +35,10 @@ _OWN = text("NOT items.output")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An item and where it stands: which exchange's, at which depth of its thread, after how many others there."""
+    """An item and where it stands: which exchange's, at which depth of its thread, after how many others there.
+
+    sealed_by: the upstream that alone can read it.
+    """
 
     exchange_id: str
     position: int
@@ -43,6 +46,7 @@ class Placed:
     item: Item
     lane: str
     depth: int
+    sealed_by: str | None = None
 
     @property
     def shown_id(self) -> str:
@@ -132,6 +136,7 @@ def thread(scope: Scope, tip_id: str, *, bodies: bool = True, first: int = 0, la
             _item(row, _body(row) if bodies else b""),
             row.lane,
             row.depth,
+            row.sealed_by,
         )
         for row in rows
     ]

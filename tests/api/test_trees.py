@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from convstore.services import contexts, keys
 from tests.api.conftest import Stage
 from tests.conftest import ENGINES, Client
 from tests.local_upstream import answer, function_call, message, reasoning
+from tests.storage.keeper import counted
 
 pytestmark = pytest.mark.parametrize("stage", ENGINES, indirect=True)
 
@@ -264,6 +266,21 @@ class TestContext:
                 + (f"X'{asked[5:]}'" if stage.deps.database.is_sqlite else f"decode('{asked[5:]}', 'hex')")
             )
         assert got(stage.alice, f"/v1/responses/{asked}/context")["verified"] is False
+
+    def test_what_another_upstream_sealed_is_said(self, stage: Stage) -> None:
+        stage.upstream.will(answer(reasoning("Hm"), message("One")))
+        asked = stage.alice.ask("And?", after=stage.alice.ask("Well?")["id"])["id"]
+        with stage.deps.database.transaction() as connection:
+            connection.exec_driver_sql("UPDATE items SET sealed_by = 'elsewhere' WHERE type = 'reasoning'")
+        found = got(stage.alice, f"/v1/responses/{asked}/context")
+        assert [each["left_out"] for each in found["items"]] == [None, "sealed", None, None]
+
+    def test_five_statements_whatever_the_depth(self, stage: Stage, grown: dict[str, str]) -> None:
+        project = keys.Authenticator(stage.deps).principal(stage.alice.key).project_id
+        for name, depth in (("a", 1), ("bb", 2)):
+            with counted() as statements:
+                shown = contexts.of(stage.deps, project, grown[name])
+            assert (statements, len(shown.parts)) == ([5], 2 * depth + 1)
 
     def test_a_history_that_was_sent_whole_is_shown_as_it_was_sent(self, stage: Stage) -> None:
         stage.upstream.will(answer(message("One")), answer(message("Two")))
