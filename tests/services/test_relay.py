@@ -1,6 +1,8 @@
 """The relay: a create request, from its arrival to its answer, and what must not get lost on the way."""
 
+import io
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,7 +33,7 @@ from convstore.schemas.responses import count_request
 from convstore.services import recovery, relay, responses, streaming, tokens, turn
 from convstore.services.deps import Deps, RelayOptions
 from convstore.services.relay import Whole
-from convstore.telemetry import metrics
+from convstore.telemetry import logs, metrics
 from tests.conftest import FixedClock, upstream_settings
 from tests.local_upstream import (
     LocalUpstream,
@@ -667,16 +669,27 @@ class TestOddUpstreams:
         given = json.loads(responses.get(acme.deps, acme.principal, events[0]["response"]["id"]))
         assert given["output"][0]["content"][0]["text"].startswith("Hel")
 
+    @pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
     @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
-    def test_nor_does_a_mistake_of_our_own(self, acme: Asker, monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
-        """Only dead processes are swept: what a living one leaves open stays open until it ends."""
+    def test_nor_does_a_mistake_of_our_own(
+        self, acme: Asker, monkeypatch: pytest.MonkeyPatch, streamed: bool, heard: bool
+    ) -> None:
+        """Only dead processes are swept: what a living one leaves open stays open until it ends.
+
+        heard: whether the stream that its logs go to is open.
+        """
 
         def mistaken(*_: Any) -> None:
             raise RuntimeError("a mistake")
 
         events: list[dict[str, Any]] = []
+        stderr = io.StringIO()
         with monkeypatch.context() as patched:
             patched.setattr(usage, "normalise", mistaken)
+            patched.setattr(sys, "stderr", stderr)
+            logs.configure("info", "json")
+            if not heard:
+                stderr.close()
             with suppress(Exception):
                 events = acme.stream() if streamed else [acme.ask()]
         assert acme.statuses() in (["failed"], ["incomplete"])
