@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -38,34 +40,64 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@dataclass(frozen=True)
+class Told:
+    """What one run of the demo printed, and the store that it left."""
+
+    code: int
+    output: str
+    database: Path
+
+    @property
+    def ids(self) -> list[str]:
+        return re.findall(r"^[ │]*(resp_[0-9a-f]{32})$", self.output, re.MULTILINE)
+
+    @property
+    def stored(self) -> set[str]:
+        """The ids of all that is in the store."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            return {f"resp_{own.hex()}" for (own,) in connection.execute("SELECT id FROM exchanges")}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The demo, for the first time. It takes many seconds."""
+    return told(tmp_path_factory.mktemp("demo"))
+
+
+def told(folder: Path) -> Told:
+    with running(folder, "--database", "deeper/my.db") as process:
+        output = process.communicate(timeout=PATIENCE_S)[0]
+    return Told(process.returncode, output, folder / "deeper" / "my.db")
+
+
 class TestDemo:
-    def test_three_conversations_are_printed_from_the_store(self, tmp_path: Path) -> None:
-        with running(tmp_path) as process:
-            output = process.communicate(timeout=PATIENCE_S)[0]
+    def test_three_conversations_are_printed_from_the_store(self, first: Told) -> None:
+        assert first.code == 0, first.output
+        assert len(set(first.ids)) == 7
+        assert set(first.ids) <= first.stored
+        assert first.output.count("A  [echo, no model] Your message 1 was:") == 3
+        assert first.output.count("A  [echo, no model] Your message 2 was:") == 4
+        assert first.output.count("first token") == 2
+        assert f"The database is {first.database}" in first.output
+        assert f"/v1/responses/{first.ids[-1]}" in first.output
+        assert not re.search(r"sk-\w", first.output)
 
-        assert process.returncode == 0, output
-        ids = re.findall(r"^[ │]*(resp_[0-9a-f]{32})$", output, re.MULTILINE)
-        assert len(set(ids)) == 7
-        assert output.count("A  [echo, no model] Your message 1 was:") == 3
-        assert output.count("A  [echo, no model] Your message 2 was:") == 4
-        assert output.count("first token") == 2
-        assert f"The database is {tmp_path / 'convstore-demo.db'}" in output
-        assert f"/v1/responses/{ids[-1]}" in output
-        assert not re.search(r"sk-\w", output)
+    def test_a_second_run_adds_to_the_same_database(self, first: Told) -> None:
+        before = first.stored
+        second = told(first.database.parents[1])
 
-    def test_a_second_run_adds_to_the_same_database(self, tmp_path: Path) -> None:
-        for _ in range(2):
-            with running(tmp_path, "--database", "deeper/my.db") as process:
-                output = process.communicate(timeout=PATIENCE_S)[0]
-            assert process.returncode == 0, output
-
-        assert (tmp_path / "deeper" / "my.db").exists()
+        assert second.code == 0, second.output
+        assert second.stored > before
+        assert set(second.ids) <= second.stored - before
 
     def test_an_interrupted_demo_leaves_no_process_behind(self, tmp_path: Path) -> None:
         with running(tmp_path) as process:
             assert process.stdout is not None
             assert "up after" in process.stdout.readline()
             family = psutil.Process(process.pid).children(recursive=True)
+            # Where it is kept unless told otherwise.
+            assert (tmp_path / "convstore-demo.db").exists()
             process.send_signal(signal.SIGINT)
             output = process.communicate(timeout=PATIENCE_S)[0]
 
