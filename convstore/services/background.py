@@ -14,7 +14,7 @@ from convstore.domain.exchange import Exchange
 from convstore.domain.job import Job
 from convstore.domain.response import FINISHED
 from convstore.errors import ConvstoreError, Mistake, StorageUnavailable
-from convstore.services import asked, budgets, queued, relay
+from convstore.services import asked, budgets, queued, relay, windows
 from convstore.services.answering import Answering, BackgroundTurn
 from convstore.services.deps import Deps
 from convstore.services.hand import Hand, Lost
@@ -107,7 +107,7 @@ def _turn(hand: Hand) -> BackgroundTurn:
     budgets.admit(deps, project.id, hand.exchange.api_key_id, hand.exchange.conversation_id)
     was = asked.again(deps, principal, hand.exchange)
     upstream = deps.upstreams.serving(was.request.model)
-    shown = relay.fitted(was.request, was.stands.history, upstream)
+    shown = windows.fitted(was.request, was.stands.history, upstream)
     return BackgroundTurn(
         deps,
         principal,

@@ -7,41 +7,38 @@
 
 No transaction is open while the model thinks. What fails before `begin` leaves no trace; what fails after it is
 recorded with what had arrived. Streams are in streaming.py. With `background` the request is put on disk for a worker,
-which asks and records (queued.py, background.py).
+which asks and records (queued.py, background.py). What of a thread the model's window takes is said by windows.py,
+whether a request has come before by idempotency.py.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from convstore import ids
-from convstore.domain import context, windows
-from convstore.domain.context import ContextItem, Shown
+from convstore.domain import context
+from convstore.domain.context import Shown
 from convstore.domain.exchange import Background, Beginning, Exchange
-from convstore.domain.items import OUTPUTS, Item
+from convstore.domain.items import Item
 from convstore.domain.reply import Reply
 from convstore.domain.request import CreateRequest
 from convstore.domain.response import FINISHED
 from convstore.domain.stream import ResponseStream
 from convstore.errors import (
-    ContextTooLong,
     ConversationLocked,
     ConvstoreError,
-    IdempotencyInProgress,
-    IdempotencyMismatch,
     Mistake,
     StorageUnavailable,
     UnsupportedParameter,
     UpstreamCut,
 )
-from convstore.services import budgets, queued, standing, streaming
+from convstore.services import budgets, idempotency, queued, standing, streaming, windows
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.services.standing import Standing
 from convstore.services.streaming import Streamed
 from convstore.services.turn import Turn, end_later
-from convstore.storage import exchanges, idempotency, turns
+from convstore.storage import exchanges, turns
 from convstore.storage.statements import Write
 from convstore.storage.turns import IdempotencyKey
 from convstore.upstream import failures
@@ -91,7 +88,7 @@ def create(
     remade: when it is no client's own, but made from an exchange (branching.py).
     """
     if call.key is not None:
-        earlier = _earlier(deps, principal, call.key)
+        earlier = idempotency.earlier(deps, principal, call.key)
         if earlier is not None:
             return _again(deps, principal, request, earlier)
     if request.background and deps.enqueue is None:
@@ -103,7 +100,7 @@ def create(
     try:
         stands = remade.stands if remade else standing.of(deps, principal, request)
         context.check(stands.history, request.items, whole=stands.is_unchecked)
-        shown = fitted(request, stands.history, upstream)
+        shown = windows.fitted(request, stands.history, upstream)
         parent = stands.parent
         conversation_id = parent.conversation_id if parent else stands.conversation_id
         notices = budgets.admit(deps, principal.project_id, principal.key_id, conversation_id)
@@ -115,7 +112,7 @@ def create(
         return create(deps, principal, request, call, remade)
     except ConversationLocked:
         # By this very request, perhaps, which came twice at the same time.
-        earlier = _earlier(deps, principal, call.key) if call.key else None
+        earlier = idempotency.earlier(deps, principal, call.key) if call.key else None
         if earlier is None:
             raise
         return _again(deps, principal, request, earlier)
@@ -131,59 +128,6 @@ def create(
 
 
 # -- before the call ------------------------------------------------------------------------------------------
-
-
-def fitted(request: CreateRequest, history: Sequence[ContextItem], upstream: Upstream) -> Shown:
-    """What the model is shown: everything, or the newest turns that its window takes. Raises ContextTooLong."""
-    shown = context.shown(history, request.items, upstream.name)
-    window = _window(request, upstream, size=sum(map(len, shown.bodies)) + len(request.settings))
-    if window is None:
-        return shown
-    kept = _newest(request, history, window)
-    if len(kept) == len(history):
-        return shown
-    if not request.truncates:
-        raise ContextTooLong
-    rest = context.shown(kept, request.items, upstream.name)
-    cut = len(history) - len(kept)
-    return Shown(rest.bodies, cut + rest.dropped, cut)
-
-
-def _window(request: CreateRequest, upstream: Upstream, size: int) -> int | None:
-    """The window in tokens, when it is known and a context of *size* bytes may exceed it; else None.
-
-    A token has at least one byte, so fewer bytes than that need no counting. Where nothing is to be left out and the
-    window is not ours but the price library's, the upstream is the better judge of what just fits.
-    """
-    window = upstream.settings.context_window
-    if size <= (window or windows.SMALLEST):
-        return None
-    if window is not None:
-        return window
-    window = windows.of_model(upstream.model_name(request.model), upstream.settings.url)
-    if window is None or size <= window * (1 if request.truncates else windows.DENSE):
-        return None
-    return window
-
-
-def _newest(request: CreateRequest, history: Sequence[ContextItem], window: int) -> list[ContextItem]:
-    """The newest whole turns that fit beside the request itself. Raises ContextTooLong when not even that fits."""
-    room = window - windows.of_texts(request.value("instructions"), request.value("tools"))
-    room -= sum(windows.of_item(item.body) for item in request.items)
-    if room < 0:
-        raise ContextTooLong
-    pieces = context.turns(history)
-    # A call and its output stay together: what the request answers cannot be left out.
-    needed = 1 if pieces and any(item.type in OUTPUTS for item in request.items) else 0
-    kept: list[list[ContextItem]] = []
-    for piece in reversed(pieces):
-        room -= sum(windows.of_item(item.body) for item in piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    if len(kept) < needed:
-        raise ContextTooLong
-    return [item for piece in reversed(kept) for item in piece]
 
 
 def _begin(
@@ -351,36 +295,6 @@ def _streamed_reply(stream: ResponseStream, answer: Answer) -> Reply:
 
 
 # -- the same request again -----------------------------------------------------------------------------------
-
-
-def _earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange | None:
-    """The finished exchange of the first request with this key; None when there is none that counts.
-
-    Waits for one that is running, unless it was answered as soon as it was on record. One that failed before it cost
-    anything gives the key free.
-    Raises IdempotencyMismatch, IdempotencyInProgress.
-    """
-    deadline = time.monotonic() + deps.relay.idempotency_wait_s
-    while True:
-        with deps.database.reading(principal.project_id) as scope:
-            first = idempotency.first_use(scope, key.key)
-            if first is None:
-                return None
-            if first.body_sha256 != key.body_sha256:
-                raise IdempotencyMismatch
-            exchange = exchanges.get(scope, first.exchange_id, hidden=True)
-        if exchange is not None and exchange.background:
-            return exchange
-        if exchange is not None and exchange.status in FINISHED:
-            break
-        if time.monotonic() > deadline:
-            raise IdempotencyInProgress
-        time.sleep(0.05)
-    if exchange.status != "failed":
-        return exchange
-    with deps.database.writing(principal.project_id) as scope:
-        idempotency.release(scope, key.key, exchange.id)
-    return None
 
 
 def _again(deps: Deps, principal: Principal, request: CreateRequest, exchange: Exchange) -> Whole | Streamed:

@@ -25,7 +25,7 @@ from convstore.domain.replay import Diverged, Replay
 from convstore.domain.request import CreateRequest
 from convstore.domain.response import FINISHED
 from convstore.errors import ConvstoreError, StorageUnavailable
-from convstore.services import background, hand, relay, remaking, replays, standing
+from convstore.services import background, hand, relay, remaking, replays, standing, windows
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal
 from convstore.services.relay import Call, Remade
@@ -201,7 +201,7 @@ class _Run:
         stands = standing.behind(deps, principal, parent_id, self._replay.conversation_id, request)
         context.check(stands.history, request.items, whole=stands.is_unchecked)
         upstream = deps.upstreams.serving(request.model)
-        shown = relay.fitted(request, stands.history, upstream)
+        shown = windows.fitted(request, stands.history, upstream)
         remade = Remade(stands, ORIGIN, source.id, lambda _: ())
         call = Call(ids.new(ids.REQUEST))
         return remade, relay.begun(deps, principal, request, call, stands, shown, remade)

@@ -5,23 +5,25 @@ Acme and Globex are new projects in every test, so the other tests' rows are noi
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from convstore import ids
+from convstore import bootstrap, ids
+from convstore.config import Settings
 from convstore.schemas.responses import create_request
-from convstore.services import keys, relay
+from convstore.services import keys, recovery, relay
 from convstore.services.deps import Deps
 from convstore.services.keys import Authenticator
 from convstore.services.principal import Principal
 from convstore.services.relay import Whole
 from convstore.services.streaming import Streamed
 from convstore.storage import exchanges
-from tests.conftest import ENGINES
+from tests.conftest import ENGINES, FixedClock
 from tests.databases import migrated
-from tests.local_upstream import blocks_of
+from tests.local_upstream import LocalUpstream, blocks_of
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -93,3 +95,37 @@ def globex(deps: Deps) -> Asker:
     carol = asker(deps, "globex")
     carol.ask("Noise, second turn", after=carol.ask("Noise, first turn")["id"])
     return carol
+
+
+def shown(upstream: LocalUpstream) -> list[Any]:
+    """What the model was shown last: words of messages, types of other items."""
+    found: list[Any] = []
+    for item in upstream.questions[-1].body["input"]:
+        content = item.get("content")
+        if item.get("type", "message") != "message":
+            found.append(item["type"])
+        else:
+            found.append(content if isinstance(content, str) else content[0]["text"])
+    return found
+
+
+def opened() -> threading.Event:
+    """A gate that is open."""
+    gate = threading.Event()
+    gate.set()
+    return gate
+
+
+class working:
+    """Another process of the service, with settings of its own."""
+
+    def __init__(self, settings: Settings, clock: FixedClock) -> None:
+        self.deps: Deps = bootstrap.deps(settings, clock)
+        recovery.enter(self.deps)
+
+    def __enter__(self) -> Deps:
+        return self.deps
+
+    def __exit__(self, *_: object) -> None:
+        self.deps.upstreams.close()
+        self.deps.database.close()

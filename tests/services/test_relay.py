@@ -11,17 +11,14 @@ from typing import Any
 
 import pytest
 
-from convstore import bootstrap, ids
+from convstore import ids
 from convstore.config import Settings
 from convstore.domain import usage
 from convstore.domain.items import Item
 from convstore.errors import (
     CallWithoutOutput,
-    ContextTooLong,
     ConvstoreError,
     DuplicateItem,
-    IdempotencyInProgress,
-    IdempotencyMismatch,
     ItemNotFound,
     ModelNotFound,
     ParentUnfinished,
@@ -30,8 +27,7 @@ from convstore.errors import (
     UpstreamError,
 )
 from convstore.schemas.responses import count_request
-from convstore.services import recovery, relay, responses, streaming, tokens, turn
-from convstore.services.deps import Deps, RelayOptions
+from convstore.services import relay, responses, streaming, tokens, turn
 from convstore.services.relay import Whole
 from convstore.telemetry import logs, metrics
 from tests.conftest import FixedClock, upstream_settings
@@ -40,7 +36,6 @@ from tests.local_upstream import (
     answer,
     error,
     function_call,
-    hang_up,
     message,
     reasoning,
     response,
@@ -48,19 +43,7 @@ from tests.local_upstream import (
     stream_of,
     whole,
 )
-from tests.services.conftest import Asker, asker
-
-
-def shown(upstream: LocalUpstream) -> list[Any]:
-    """What the model was shown last: words of messages, types of other items."""
-    found: list[Any] = []
-    for item in upstream.questions[-1].body["input"]:
-        content = item.get("content")
-        if item.get("type", "message") != "message":
-            found.append(item["type"])
-        else:
-            found.append(content if isinstance(content, str) else content[0]["text"])
-    return found
+from tests.services.conftest import Asker, asker, opened, shown, working
 
 
 class TestCreate:
@@ -163,7 +146,7 @@ class TestParents:
     def test_an_unfinished_one_is_not_ready(self, acme: Asker, upstream: LocalUpstream) -> None:
         go = threading.Event()
         blocks = stream_of(response(message("Slow")))
-        upstream.will(stream(blocks, gates=[*([_open()] * 4), go]))
+        upstream.will(stream(blocks, gates=[*([opened()] * 4), go]))
         running = acme.create(stream=True)
         with pytest.raises(ParentUnfinished) as refused:
             acme.ask(after=running.response_id)
@@ -298,84 +281,6 @@ class TestReferences:
         assert statements(told[:1]) == statements(told[1:]) == statements([*told, {"role": "user", "content": "?"}])
 
 
-class TestTruncation:
-    @pytest.fixture
-    def small(self, settings: Settings, upstream: LocalUpstream, clock: FixedClock) -> Iterator[Asker]:
-        """Somebody whose model takes 400 tokens."""
-        tight = replace(settings, upstreams=(upstream_settings(upstream, context_window=400),))
-        with working(tight, clock) as deps:
-            yield asker(deps, "acme")
-
-    LONG = "alpha beta gamma delta " * 20  # about 80 tokens
-
-    def thread(self, small: Asker, upstream: LocalUpstream, turns: int) -> str:
-        tip = None
-        for number in range(turns):
-            upstream.will(answer(f"answer {number}"))
-            tip = small.ask(f"turn {number} {self.LONG}", after=tip, truncation="auto")["id"]
-        assert tip is not None
-        return tip
-
-    def test_what_fits_is_shown_whole(self, small: Asker, upstream: LocalUpstream) -> None:
-        tip = self.thread(small, upstream, 2)
-        small.ask("go on", after=tip)
-        assert len(shown(upstream)) == 5
-
-    def test_auto_leaves_out_the_oldest_whole_turns(self, small: Asker, upstream: LocalUpstream) -> None:
-        tip = self.thread(small, upstream, 6)
-        small.ask("go on", after=tip, truncation="auto")
-        words = shown(upstream)
-        assert words[-1] == "go on"
-        assert 2 < len(words) < 13
-        assert len(words) % 2 == 1
-        assert words[0].startswith("turn ")
-        assert words[-2] == "answer 5"
-
-    def test_disabled_says_so_and_asks_nobody(self, small: Asker, upstream: LocalUpstream) -> None:
-        tip = self.thread(small, upstream, 6)
-        asked, known = len(upstream.questions), len(small.statuses())
-        for members in ({}, {"truncation": "disabled"}, {"truncation": None}):
-            with pytest.raises(ContextTooLong) as refused:
-                small.ask("go on", after=tip, **members)
-        assert refused.value.code == "context_length_exceeded"
-        assert refused.value.param == "input"
-        assert (len(upstream.questions), len(small.statuses())) == (asked, known)
-
-    def test_a_request_that_is_too_long_by_itself_is_refused_either_way(self, small: Asker) -> None:
-        for truncation in ("auto", "disabled"):
-            with pytest.raises(ContextTooLong):
-                small.ask(self.LONG * 10, truncation=truncation)
-        assert small.statuses() == []
-
-    def test_a_call_is_never_cut_from_its_output(self, small: Asker, upstream: LocalUpstream) -> None:
-        tip = self.thread(small, upstream, 4)
-        upstream.will(answer(function_call("call_1")), answer("Seven."))
-        tip = small.ask("compute", after=tip, truncation="auto")["id"]
-        output = {"type": "function_call_output", "call_id": "call_1", "output": self.LONG}
-        tip = small.ask([output], after=tip, truncation="auto")["id"]
-        words = shown(upstream)
-        assert words[-2:] == ["function_call", "function_call_output"]
-        assert words[-3] == "compute"
-        for _ in range(3):
-            tip = small.ask(f"more {self.LONG}", after=tip, truncation="auto")["id"]
-            words = shown(upstream)
-            assert words.count("function_call") == words.count("function_call_output")
-
-    def test_what_answers_a_call_that_does_not_fit_is_refused(self, small: Asker, upstream: LocalUpstream) -> None:
-        upstream.will(answer(function_call("call_1", arguments=json.dumps({"text": self.LONG * 4}))))
-        first = small.ask("compute", truncation="auto")
-        output = {"type": "function_call_output", "call_id": "call_1", "output": self.LONG}
-        with pytest.raises(ContextTooLong):
-            small.ask([output], after=first["id"], truncation="auto")
-
-    def test_what_was_left_out_is_still_in_the_thread(self, small: Asker, upstream: LocalUpstream) -> None:
-        tip = self.thread(small, upstream, 6)
-        last = small.ask("go on", after=tip, truncation="auto")
-        page = responses.Page(limit=100, order="asc")
-        listing = responses.input_items(small.deps, small.principal, last["id"], page)
-        assert len(listing.items) == 13
-
-
 class TestOtherUpstreams:
     @pytest.fixture
     def two(self, settings: Settings, upstream: LocalUpstream, clock: FixedClock) -> Iterator[Asker]:
@@ -421,106 +326,6 @@ class TestStateful:
         second = stateful.ask("2?", after=stateful.ask("1?")["id"])
         assert shown(upstream) == ["1?", "One.", "2?"]
         assert second["status"] == "completed"
-
-
-class TestIdempotency:
-    def test_the_same_request_again_gets_the_same_answer(self, acme: Asker, upstream: LocalUpstream) -> None:
-        asked = len(upstream.questions)
-        first = acme.ask("1?", key="key-1")
-        assert acme.ask("1?", key="key-1") == first
-        assert len(upstream.questions) == asked + 1
-        assert acme.ask("1?", key="key-2")["id"] != first["id"]
-        assert acme.ask("1?")["id"] != first["id"]
-
-    def test_as_a_stream_if_it_was_one(self, acme: Asker, upstream: LocalUpstream) -> None:
-        asked = len(upstream.questions)
-        first, again = acme.stream("1?", key="key-1"), acme.stream("1?", key="key-1")
-        assert first[-1] == again[-1]
-        assert len(upstream.questions) == asked + 1
-
-    def test_even_if_it_was_not_to_be_stored(self, acme: Asker) -> None:
-        assert acme.ask("1?", key="key-1", store=False) == acme.ask("1?", key="key-1", store=False)
-
-    def test_another_body_is_refused(self, acme: Asker) -> None:
-        acme.ask("1?", key="key-1")
-        with pytest.raises(IdempotencyMismatch):
-            acme.ask("2?", key="key-1")
-
-    def test_another_projects_key_is_another_key(self, acme: Asker, globex: Asker) -> None:
-        assert acme.ask("1?", key="key-1")["id"] != globex.ask("2?", key="key-1")["id"]
-
-    def test_one_that_failed_gives_its_key_free(self, acme: Asker, upstream: LocalUpstream) -> None:
-        upstream.will(hang_up, answer("Fine."))
-        with pytest.raises(UpstreamError):
-            acme.ask("1?", key="key-1")
-        second = acme.ask("1?", key="key-1")
-        assert second["output"][0]["content"][0]["text"] == "Fine."
-        assert acme.ask("1?", key="key-1") == second
-        assert acme.statuses() == ["failed", "completed"]
-
-    def test_one_that_broke_off_does_not(self, acme: Asker, upstream: LocalUpstream) -> None:
-        """It has cost something: the client gets what there is."""
-        upstream.will(stream(stream_of(response(message("Hello there"))), cut_after=5))
-        events = acme.stream("1?", key="key-1")
-        assert events[-1]["type"] == "error"
-        again = acme.stream("1?", key="key-1")
-        assert (again[-1]["type"], again[-1]["response"]["id"]) == (
-            "response.incomplete",
-            events[0]["response"]["id"],
-        )
-
-    def test_one_that_is_running_is_waited_for(self, acme: Asker, upstream: LocalUpstream) -> None:
-        arrived, go = threading.Event(), threading.Event()
-
-        def slow(exchange: Any) -> None:
-            arrived.set()
-            go.wait(30)
-            answer("Fine.")(exchange)
-
-        upstream.will(slow)
-        asked = len(upstream.questions)
-        got: list[dict[str, Any]] = []
-        threads = [threading.Thread(target=lambda: got.append(acme.ask("1?", key="key-1"))) for _ in range(4)]
-        threads[0].start()
-        assert arrived.wait(30)
-        for thread in threads[1:]:
-            thread.start()
-        go.set()
-        for thread in threads:
-            thread.join(30)
-        assert len(got) == 4
-        assert all(each == got[0] for each in got)
-        assert len(upstream.questions) == asked + 1
-        assert acme.statuses() == ["completed"]
-
-    def test_many_at_the_same_moment_are_one(self, acme: Asker, upstream: LocalUpstream) -> None:
-        start = threading.Barrier(5)
-        got: list[str] = []
-
-        def ask() -> None:
-            start.wait(30)
-            got.append(acme.ask("1?", key="key-1")["id"])
-
-        threads = [threading.Thread(target=ask) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert len(got) == 5
-        assert len(set(got)) == 1
-        assert acme.statuses() == ["completed"]
-
-    def test_but_not_for_ever(self, acme: Asker, upstream: LocalUpstream) -> None:
-        go = threading.Event()
-        upstream.will(stream(stream_of(response(message("Slow"))), gates=[*([_open()] * 4), go]))
-        running = acme.create("1?", key="key-1", stream=True)
-        hurried = Asker(replace(acme.deps, relay=RelayOptions(idempotency_wait_s=0.0)), acme.principal)
-        with pytest.raises(IdempotencyInProgress):
-            hurried.create("1?", key="key-1", stream=True)
-        go.set()
-        assert not isinstance(running, Whole)
-        list(running)
-        assert hurried.stream("1?", key="key-1")[-1]["response"]["id"] == running.response_id
 
 
 # What no provider should send, and some do.
@@ -708,13 +513,6 @@ class TestWritten:
         assert set(body["output"][0]) == {"id"}
 
 
-def _open() -> threading.Event:
-    """A gate that is open."""
-    gate = threading.Event()
-    gate.set()
-    return gate
-
-
 def _last(acme: Asker) -> str:
     """The id of the last exchange of a project."""
     mark = "?" if acme.deps.database.is_sqlite else "%s"
@@ -724,18 +522,3 @@ def _last(acme: Asker) -> str:
     with acme.deps.database.connection() as connection:
         found = connection.exec_driver_sql(query, (ids.pack(ids.PROJECT, acme.principal.project_id),)).scalar_one()
     return ids.unpack(ids.EXCHANGE, bytes(found))
-
-
-class working:
-    """Another process of the service, with settings of its own."""
-
-    def __init__(self, settings: Settings, clock: FixedClock) -> None:
-        self.deps: Deps = bootstrap.deps(settings, clock)
-        recovery.enter(self.deps)
-
-    def __enter__(self) -> Deps:
-        return self.deps
-
-    def __exit__(self, *_: object) -> None:
-        self.deps.upstreams.close()
-        self.deps.database.close()
