@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema
+from marshmallow import Schema
 
 from convstore.domain.edit import Edit
 from convstore.domain.jsontext import Raw
 from convstore.errors import UnsupportedParameter
 from convstore.schemas import problems
+from convstore.schemas.bodies import Open, check, read
 from convstore.schemas.fields import QueryInteger, Text, Word
-from convstore.schemas.responses import CreateResponse, check, check_background, items_of, read
+from convstore.schemas.responses import CreateResponse, check_background, items_of
 
 # What a path of ours can hold, and no id of ours looks like.
 NAME = r"(?!resp_)[^\W_][\w.-]{0,99}"
@@ -26,21 +27,15 @@ class BranchResponse(CreateResponse):
     name = Text(pattern=NAME, metadata={"description": "A name for the new branch."})
 
 
-class CreateBranch(Schema):
+class CreateBranch(Open):
     """`POST /v1/branches`."""
-
-    class Meta:
-        unknown = INCLUDE
 
     name = Text(pattern=NAME, metadata=_NAME)
     tip = Text(longest=255, metadata={"description": "The exchange that it points at, or a branch that does."})
 
 
-class ChangeBranch(Schema):
+class ChangeBranch(Open):
     """`POST /v1/branches/{name}`."""
-
-    class Meta:
-        unknown = INCLUDE
 
     tip = Text(longest=255, metadata={"description": "Where it is to point."})
     expected = Text(longest=255, metadata={"description": "Move it only if it points here."})

@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 
-from marshmallow import INCLUDE, Schema
+from marshmallow import Schema
 
 from convstore.domain import items
 from convstore.domain.items import Item
 from convstore.domain.jsontext import Raw
 from convstore.schemas import problems
+from convstore.schemas.bodies import Open, check, read
 from convstore.schemas.fields import Checked, QueryInteger, QueryWords, Text
 from convstore.schemas.items import MOST_ADDED, check_added
-from convstore.schemas.responses import INCLUDABLE, CreateResponse, ListInputItems, check, read
+from convstore.schemas.responses import INCLUDABLE, CreateResponse, ListInputItems
 
 _ITEMS = Checked(check_added, one_of=[{"type": "array", "maxItems": MOST_ADDED, "items": {"type": "object"}}])
 
 
-class CreateConversation(Schema):
+class CreateConversation(Open):
     """`POST /v1/conversations`."""
-
-    class Meta:
-        unknown = INCLUDE
 
     items = _ITEMS
     metadata = CreateResponse._declared_fields["metadata"]
@@ -37,21 +35,15 @@ class ListConversations(Schema):
     title = Text(allow_none=False, longest=255, metadata={"description": "Words of the title, in any case."})
 
 
-class UpdateConversation(Schema):
+class UpdateConversation(Open):
     """`POST /v1/conversations/{id}`: the metadata, or the title, replaces what was there."""
-
-    class Meta:
-        unknown = INCLUDE
 
     title = Text(longest=255, metadata={"description": "Empty: the first line of the first question."})
     metadata = CreateResponse._declared_fields["metadata"]
 
 
-class AddItems(Schema):
+class AddItems(Open):
     """`POST /v1/conversations/{id}/items`."""
-
-    class Meta:
-        unknown = INCLUDE
 
     items = _ITEMS
 

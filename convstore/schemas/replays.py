@@ -3,24 +3,22 @@
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import INCLUDE, Schema
+from marshmallow import Schema
 
 from convstore.domain import jsontext
 from convstore.domain.jsontext import Raw
 from convstore.domain.replay import MODES, TOOL_OUTPUTS, Wanted
+from convstore.schemas.bodies import Open, check, read
 from convstore.schemas.branches import refuse
 from convstore.schemas.fields import Array, Boolean, Integer, Number, Object, QueryInteger, Text, Word
 from convstore.schemas.problems import bad_value
-from convstore.schemas.responses import CreateResponse, check, read
+from convstore.schemas.responses import CreateResponse
 
 MOST_MODELS = 16
 
 
-class ReplayResponse(Schema):
+class ReplayResponse(Open):
     """`POST /v1/responses/{id}/replay`."""
-
-    class Meta:
-        unknown = INCLUDE
 
     models = Array(
         Text(shortest=1, longest=255, allow_none=False),

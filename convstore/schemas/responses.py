@@ -1,18 +1,21 @@
-"""The create request, and the query parameters of the responses' routes. Source: docs/api.md, create parameters."""
+"""The create request, and the query parameters of the responses' routes. Source: docs/api.md, create parameters.
+
+How a body is read is said in bodies.py; what a tool is, in tools.py, and an item, in items.py.
+"""
 
 import difflib
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError
+from marshmallow import Schema, ValidationError
 
-from convstore.domain import items, jsontext, request
+from convstore.domain import items, request
 from convstore.domain.items import Item
-from convstore.domain.jsontext import NotJson, Raw
+from convstore.domain.jsontext import Raw
 from convstore.domain.request import CreateRequest
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import problems
+from convstore.schemas.bodies import Open, check, read
 from convstore.schemas.fields import (
     Array,
     Boolean,
@@ -26,7 +29,8 @@ from convstore.schemas.fields import (
     Word,
 )
 from convstore.schemas.items import check_input
-from convstore.schemas.problems import bad_value, invalid, wrong_type
+from convstore.schemas.problems import invalid, wrong_type
+from convstore.schemas.tools import check_tool, check_tool_choice
 
 INCLUDABLE = (
     "file_search_call.results",
@@ -38,14 +42,6 @@ INCLUDABLE = (
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 )
-NAME = r"[a-zA-Z0-9_-]{1,128}"
-
-
-class _Open(Schema):
-    """Members unknown to us pass: what is new on the wire tomorrow is not refused today."""
-
-    class Meta:
-        unknown = INCLUDE
 
 
 def _check_metadata(value: Any) -> None:
@@ -72,59 +68,12 @@ def _check_metadata(value: Any) -> None:
             raise ValidationError({key: error.messages}) from None
 
 
-def _check_tool(value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise wrong_type("an object", value)
-    kind = value.get("type")
-    if kind is None:
-        raise ValidationError(
-            {"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]}
-        )
-    if not isinstance(kind, str):
-        raise ValidationError({"type": wrong_type("a string", kind).messages})
-    shape = _TOOL_SHAPES.get(kind)
-    if shape is not None:
-        shape.load(value)
-
-
-def _check_tool_choice(value: Any) -> None:
-    if isinstance(value, str):
-        if value not in ("none", "auto", "required"):
-            raise bad_value(value, ("none", "auto", "required"))
-    elif not isinstance(value, Mapping):
-        raise wrong_type("one of a string or an object", value)
-    elif not isinstance(value.get("type"), str):
-        raise ValidationError(
-            {"type": [problems.Problem("missing_required_parameter", "Missing required parameter: '{param}'.")]}
-        )
-
-
 def _check_conversation(value: Any) -> None:
     if not isinstance(value, str) and not (isinstance(value, Mapping) and isinstance(value.get("id"), str)):
         raise wrong_type("one of a string or an object with an id", value)
 
 
-class _Named(_Open):
-    name = Text(required=True, allow_none=False, pattern=NAME)
-    description = Text()
-    strict = Boolean()
-    parameters = Object()
-
-
-class _Custom(_Open):
-    name = Text(required=True, allow_none=False, shortest=1, longest=128)
-    description = Text()
-    format = Object()
-
-
-class _Mcp(_Open):
-    server_label = Text(required=True, allow_none=False, shortest=1)
-
-
-_TOOL_SHAPES: dict[str, Schema] = {"function": _Named(), "custom": _Custom(), "mcp": _Mcp()}
-
-
-class _JsonSchema(_Open):
+class _JsonSchema(Open):
     type = Word("text", "json_object", "json_schema", required=True, allow_none=False)
     name = Text(pattern=r"[a-zA-Z0-9_-]{1,64}")
     schema = Object()
@@ -132,12 +81,12 @@ class _JsonSchema(_Open):
     description = Text()
 
 
-class _Text(_Open):
+class _Text(Open):
     format = Object(_JsonSchema)
     verbosity = Word("low", "medium", "high")
 
 
-class _Reasoning(_Open):
+class _Reasoning(Open):
     effort = Word("none", "minimal", "low", "medium", "high", "xhigh", "max")
     summary = Word("auto", "concise", "detailed")
     generate_summary = Word("auto", "concise", "detailed")
@@ -153,7 +102,7 @@ class _StreamOptions(Schema):
             raise ValidationError({name: [problems.Problem("unknown_parameter", "Unknown parameter: '{param}'.")]})
 
 
-class CreateResponse(_Open):
+class CreateResponse(Open):
     """`POST /v1/responses`."""
 
     model = Text(shortest=1, longest=255, metadata={"description": "The model that answers, as an upstream names it."})
@@ -163,8 +112,8 @@ class CreateResponse(_Open):
         metadata={"description": "A text, or items. May be left out when previous_response_id is given."},
     )
     include = Array(Word(*INCLUDABLE))
-    tools = Array(Checked(_check_tool, one_of=[{"type": "object"}]), expected="an array of objects")
-    tool_choice = Checked(_check_tool_choice, one_of=[{"type": "string"}, {"type": "object"}])
+    tools = Array(Checked(check_tool, one_of=[{"type": "object"}]), expected="an array of objects")
+    tool_choice = Checked(check_tool_choice, one_of=[{"type": "string"}, {"type": "object"}])
     metadata = Checked(_check_metadata, one_of=[{"type": "object", "additionalProperties": {"type": "string"}}])
     text = Object(_Text)
     temperature = Number(least=0, most=2)
@@ -240,42 +189,6 @@ def create_request(body: bytes, *, strict: bool = False) -> CreateRequest:
     return request.of_members(members, items_of(members.get("input")))
 
 
-def read(body: bytes, split: tuple[str, ...] = ()) -> dict[str, Raw]:
-    """The members of a JSON body. Raises InvalidRequest, naming the member when it is known."""
-    try:
-        text = jsontext.decode(body)
-        members = jsontext.members(text, split)
-    except NotJson as error:
-        raise InvalidRequest(
-            "Invalid body: failed to parse JSON value. "
-            f"Please check the value to ensure it is valid JSON. ({error.reason})",
-            code="invalid_json",
-            param=error.member,
-        ) from error
-    if "\\u" in text:
-        for name, raw in members.items():
-            reason = jsontext.unstorable(raw.text) or jsontext.unstorable(jsontext.dumps(name).decode())
-            if reason:
-                name = name.encode("ascii", "backslashreplace").decode()
-                raise InvalidRequest(f"Invalid '{name}': it holds {reason}.", param=name, code="invalid_value")
-    return members
-
-
-def check(schema: type[Schema], members: Mapping[str, Raw]) -> None:
-    """Load the members that are there, in the order of the schema. Raises InvalidRequest."""
-    try:
-        _only(schema, frozenset(members) & frozenset(schema._declared_fields)).load(
-            {name: raw.value for name, raw in members.items()}
-        )
-    except ValidationError as error:
-        raise problems.first(error) from error
-
-
-@lru_cache(maxsize=256)  # one for each set of members seen: clients send the same few sets again and again
-def _only(schema: type[Schema], names: frozenset[str]) -> Schema:
-    return schema(only=names)
-
-
 def _check_names(members: Mapping[str, Raw], strict: bool) -> None:
     if "messages" in members:
         raise UnsupportedParameter(
@@ -342,7 +255,7 @@ def items_of(raw: Raw | None) -> tuple[Item, ...]:
     return tuple(items.of_raw(element) for element in raw.elements)
 
 
-class CountInputTokens(_Open):
+class CountInputTokens(Open):
     """`POST /v1/responses/input_tokens`."""
 
     model = CreateResponse._declared_fields["model"]
