@@ -12,9 +12,9 @@ from convstore.domain.checkup import Finding
 from convstore.domain.items import Item
 from convstore.services import doctor, responses
 from convstore.services.deps import Deps
-from convstore.storage import branches, everywhere
-from convstore.storage import checkup as reading
+from convstore.storage import branches, checkup, everywhere
 from convstore.storage.branches import Branch
+from convstore.storage.checkup import pointers
 from tests.conftest import ENGINES
 from tests.databases import migrated
 from tests.local_upstream import message, response, stream_of
@@ -36,7 +36,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of a few rows is read in many batches."""
-    monkeypatch.setattr(reading, "BATCH", 3)
+    for each in (checkup, pointers):
+        monkeypatch.setattr(each, "BATCH", 3)
 
 
 class Hand:

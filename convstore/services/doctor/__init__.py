@@ -17,8 +17,9 @@ from convstore.services.deps import Deps
 from convstore.services.doctor import contents, pointers, trees, work
 from convstore.services.doctor.visit import Tell, Visit, silent
 from convstore.services.projects import ProjectNotFound
-from convstore.storage import checkup, everywhere
+from convstore.storage import everywhere
 from convstore.storage.checkup import Spot
+from convstore.storage.checkup import trees as reading
 
 
 def examine(deps: Deps, project: str | None = None, *, repair: bool = False, tell: Tell = silent) -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def examine(deps: Deps, project: str | None = None, *, repair: bool = False, tel
     displaced: set[Spot] = set()
     for each in chosen:
         with deps.database.reading(each.id) as scope:
-            total = checkup.count(scope)
+            total = reading.count(scope)
         visit = Visit(deps, each, repair, tell, total)
         unclear = yield from trees.examine(visit, strays.lanes_of(each.id))
         yield from contents.examine(visit, unclear)

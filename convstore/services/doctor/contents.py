@@ -8,8 +8,9 @@ from convstore.domain.checkup import Finding
 from convstore.domain.exchange import ADDED
 from convstore.domain.items import CALLS, OUTPUTS
 from convstore.services.doctor.visit import Visit
-from convstore.storage import checkup, exchanges, mending
-from convstore.storage.checkup import UNFINISHED, Head, Outline, Spot
+from convstore.storage import exchanges, mending
+from convstore.storage.checkup import UNFINISHED, Spot, contents
+from convstore.storage.checkup.contents import Head, Outline
 from convstore.storage.scope import Scope
 
 _COUNT = "It says that {} of its items are input, and {} are."
@@ -17,10 +18,10 @@ _COUNT = "It says that {} of its items are input, and {} are."
 
 def examine(visit: Visit, displaced: Collection[Spot]) -> Iterator[Finding]:
     """What is wrong inside of exchanges. displaced: places in disorder, of whose items nothing can be said yet."""
-    for heads in visit.batches("contents", checkup.heads):
+    for heads in visit.batches("contents", contents.heads):
         with visit.reading() as scope:
             items: dict[str, list[Outline]] = {each.id: [] for each in heads}
-            for outline in checkup.outlines(scope, list(items)):
+            for outline in contents.outlines(scope, list(items)):
                 items[outline.exchange_id].append(outline)
         sound = [each for each in heads if (each.lane, each.depth) not in displaced]
         for head in heads:
@@ -66,7 +67,7 @@ def _lines(visit: Visit, heads: Sequence[Head], items: dict[str, list[Outline]])
     if not lacking:
         return
     with visit.reading() as scope:
-        bodies = checkup.contents(scope, [(each.lane, each.depth) for each in lacking])
+        bodies = contents.at(scope, [(each.lane, each.depth) for each in lacking])
     for head in lacking:
         kept = bodies.get((head.lane, head.depth), [])
         for column, output, of, is_there in (
@@ -103,7 +104,7 @@ def _open_calls(visit: Visit, heads: Sequence[Head], items: dict[str, list[Outli
         return
     answered: dict[str, tuple[str, set[str]]] = {}
     with visit.reading() as scope:
-        for child in checkup.children(scope, calling):
+        for child in contents.children(scope, calling):
             # Nothing is kept of a child without input but that it was.
             if child.input_count:
                 answered.setdefault(child.id, (child.parent_id, set()))[1].add(child.answered or "")
@@ -124,7 +125,7 @@ def _uncalled(visit: Visit, heads: Sequence[Head], items: dict[str, list[Outline
     if not left:
         return
     with visit.reading() as scope:
-        called = checkup.calls_of_parents(scope, list(left))
+        called = contents.calls_of_parents(scope, list(left))
         for own, (head, brought) in left.items():
             rest = {call_id for call_id in brought if (own, call_id) not in called}
             # Seldom: the call is further up. Then the whole thread is read, without bodies.

@@ -16,8 +16,9 @@ from convstore.domain.fingerprints import Thread
 from convstore.domain.forest import Node
 from convstore.services import recovery
 from convstore.services.doctor.visit import Visit
-from convstore.storage import checkup
-from convstore.storage.checkup import UNFINISHED, Member, Spot
+from convstore.storage.checkup import UNFINISHED, Spot, contents
+from convstore.storage.checkup import trees as reading
+from convstore.storage.checkup.trees import Member
 from convstore.storage.mending import Move
 from convstore.storage.scope import Scope
 
@@ -46,7 +47,7 @@ class Plan:
 
 def of(visit: Visit, scope: Scope, tree: Collection[str], *, lock: bool = False) -> Plan:
     """The plan for some trees, given as their exchanges. lock: nobody changes them until the transaction ends."""
-    members = {each.id: each for each in checkup.members(scope, tree, lock=lock)}
+    members = {each.id: each for each in reading.members(scope, tree, lock=lock)}
     spots = _spots(scope, members)
     leaving = [each for each in members.values() if each.id in spots and each.spot != spots[each.id][:2]]
     moves = _moves(scope, members, spots, leaving)
@@ -66,7 +67,7 @@ def _spots(scope: Scope, members: Members) -> Spots:
 
     Items in a lane of its own show that an exchange opened one; after them, what is said of its lane is believed.
     """
-    opened = checkup.lanes_with_items(scope, members.keys())
+    opened = reading.lanes_with_items(scope, members.keys())
 
     def order(each: Member) -> tuple[bool, bool, bool, str]:
         parent = members.get(each.parent_id or "")
@@ -78,7 +79,7 @@ def _spots(scope: Scope, members: Members) -> Spots:
 def _is_busy(visit: Visit, scope: Scope, leaving: Sequence[Member]) -> bool:
     """Whether a living process knows one of them by its old place: it will write the answer there."""
     waiting = [each.id for each in leaving if each.status in UNFINISHED]
-    held = checkup.held(scope, waiting)
+    held = reading.held(scope, waiting)
     # Who is alive is asked after who is at it: whoever began meanwhile is among them.
     return bool(held) and not recovery.living(visit.deps).isdisjoint(held.values())
 
@@ -89,7 +90,7 @@ def _is_busy(visit: Visit, scope: Scope, leaving: Sequence[Member]) -> bool:
 def _moves(scope: Scope, members: Members, spots: Spots, leaving: Sequence[Member]) -> list[Move] | None:
     """Who moves, and with which items. None when that cannot be told."""
     targets = {each.id: spots[each.id][:2] for each in leaving}
-    kept = checkup.contents(scope, {each.spot for each in leaving} | set(targets.values()))
+    kept = contents.at(scope, {each.spot for each in leaving} | set(targets.values()))
     taken = {each.spot for each in members.values()}
     offers = []
     for each in leaving:
@@ -130,7 +131,7 @@ def _conversations(scope: Scope, members: Members, spots: Spots) -> tuple[dict[s
     said: dict[str, Counter[str]] = {}
     for own, spot in spots.items():
         said.setdefault(spot.root, Counter())[members[own].conversation_id] += 1
-    there = checkup.conversations(scope, {each for counter in said.values() for each in counter})
+    there = reading.conversations(scope, {each for counter in said.values() for each in counter})
     right = {root: _most_likely(members[root], counter, there) for root, counter in said.items()}
     wrong: dict[str, list[str]] = {}
     for own, spot in spots.items():

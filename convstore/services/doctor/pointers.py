@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from convstore.domain.checkup import Finding
 from convstore.services.deps import Deps
 from convstore.services.doctor.visit import Visit
-from convstore.storage import checkup, mending
-from convstore.storage.checkup import Spot, Stray
+from convstore.storage import mending
+from convstore.storage.checkup import Spot, pointers
+from convstore.storage.checkup.pointers import Stray
 from convstore.storage.everywhere import Project
 
 
@@ -22,9 +23,9 @@ class Strays:
     def found(cls, deps: Deps, known: Sequence[Project]) -> "Strays":
         """Read all items there are, without their bodies."""
         with deps.database.connection() as connection:
-            places = [each for batch in checkup.stray_items(connection) for each in batch]
+            places = [each for batch in pointers.stray_items(connection) for each in batch]
             lanes = {each.lane for each in places}
-            return cls(places, checkup.projects_of(connection, [each.id for each in known], lanes))
+            return cls(places, pointers.projects_of(connection, [each.id for each in known], lanes))
 
     def lanes_of(self, project_id: str) -> list[str]:
         return sorted({each.lane for each in self.places if self.projects.get(each.lane) == project_id})
@@ -45,7 +46,7 @@ class Strays:
 def examine(visit: Visit) -> Iterator[Finding]:
     """Branches whose tip is not there, or lies in another conversation than they say."""
     with visit.reading() as scope:
-        found = checkup.branches(scope)
+        found = pointers.branches(scope)
     for name, tip_id, said, own in found:
         if own is None:
             finding = visit.finding("branch", name, f"Its tip {tip_id} is not there.", mendable=True)
@@ -62,7 +63,7 @@ def examine(visit: Visit) -> Iterator[Finding]:
 def fingerprints(deps: Deps, known: Sequence[Project], *, repair: bool) -> Iterator[Finding]:
     """Fingerprints whose exchange is in no project."""
     with deps.database.connection() as connection:
-        for batch in checkup.stray_fingerprints(connection, [each.id for each in known]):
+        for batch in pointers.stray_fingerprints(connection, [each.id for each in known]):
             for fingerprint, exchange_id in batch:
                 sentence = f"It stands for {exchange_id}, which is not there."
                 finding = Finding("fingerprint", None, fingerprint.hex(), sentence, mendable=True)

@@ -13,8 +13,9 @@ from convstore.domain.checkup import Finding
 from convstore.services.doctor import plans
 from convstore.services.doctor.plans import Plan
 from convstore.services.doctor.visit import Visit
-from convstore.storage import checkup, mending
+from convstore.storage import mending
 from convstore.storage.checkup import Spot
+from convstore.storage.checkup import trees as reading
 from convstore.storage.mending import PlaceTaken
 from convstore.storage.scope import Scope
 
@@ -35,7 +36,7 @@ def examine(visit: Visit, stray_lanes: Iterable[str]) -> Generator[Finding, None
     """
     # id → whether it does not fit its parent; the others are only a reason to look.
     odd = dict.fromkeys(stray_lanes, False)
-    for standings in visit.batches("trees", checkup.standings):
+    for standings in visit.batches("trees", reading.standings):
         for each in standings:
             if each.is_orphan:
                 yield visit.finding("orphan", each.id, _ORPHAN.format(each.parent_id))
@@ -65,7 +66,7 @@ def _tops(visit: Visit, odd: Iterable[str]) -> tuple[set[str], list[list[str]], 
                 adrift.append(exchange_id)
             continue
         with visit.reading() as scope:
-            parents = checkup.ancestors(scope, exchange_id)
+            parents = reading.ancestors(scope, exchange_id)
         ring = forest.cycle(parents, exchange_id)
         top = None if ring else next((each for each, parent in parents.items() if parent is None), None)
         known |= dict.fromkeys(parents, top)
@@ -91,7 +92,7 @@ def _trees(visit: Visit, tops: Iterable[str]) -> list[Tree]:
         grown, after = False, None
         while True:
             with visit.reading() as scope:
-                links = checkup.links(scope, after)
+                links = reading.links(scope, after)
             if not links:
                 break
             for own, parent in links:

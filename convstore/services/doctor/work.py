@@ -8,13 +8,14 @@ from convstore.domain.checkup import Finding
 from convstore.services import recovery
 from convstore.services.doctor.visit import Visit
 from convstore.services.hand import Hand, Lost
-from convstore.storage import checkup, exchanges, mending
-from convstore.storage.checkup import Unfinished
+from convstore.storage import exchanges, mending
+from convstore.storage.checkup import work
+from convstore.storage.checkup.work import Unfinished
 
 
 def examine(visit: Visit) -> Iterator[Finding]:
     """Stuck exchanges first: ending one gives back its conversation, and takes it from what is running."""
-    for waiting in visit.batches("work", checkup.unfinished):
+    for waiting in visit.batches("work", work.unfinished):
         # Asked behind the look, so that whoever began meanwhile is among them.
         living = recovery.living(visit.deps)
         for each in waiting:
@@ -22,7 +23,7 @@ def examine(visit: Visit) -> Iterator[Finding]:
                 finding = visit.finding("stuck", each.id, _why(each), mendable=True)
                 yield replace(finding, mended=_ended(visit, each)) if visit.repair else finding
     with visit.reading() as scope:
-        running, writers = checkup.ended_and_running(scope), checkup.writers_that_ended(scope)
+        running, writers = work.ended_and_running(scope), work.writers_that_ended(scope)
     for exchange_id in running:
         finding = visit.finding("running", exchange_id, "It has ended, and is on record as running.", mendable=True)
         yield visit.mended(finding, lambda scope, own=exchange_id: mending.forget_running(scope, own))  # type: ignore[misc]
@@ -67,6 +68,6 @@ def _ended(visit: Visit, each: Unfinished) -> bool:
 
 def _is_stuck_still(visit: Visit, each: Unfinished) -> bool:
     with visit.reading() as scope:
-        now = checkup.unfinished(scope, None, only=each.id)
+        now = work.unfinished(scope, None, only=each.id)
     living = recovery.living(visit.deps)
     return any(_is_stuck(living, found) for found in now)
