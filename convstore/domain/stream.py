@@ -2,28 +2,27 @@
 
 An upstream's events go in as they came off the wire, and come out as the bytes our client gets. Most events are
 deltas, and those pass on as bytes: each is looked at once, its item id replaced, never decoded. The few that carry
-whole objects (lifecycle, items, parts) are read, completed and written again. Everything that went out is kept, so
-that what had arrived of a stream that was cut is not lost: `partial()` folds it.
+whole objects (lifecycle, items, parts) are read (incoming.py), completed and written again. Everything that went out
+is kept, so that what had arrived of a stream that was cut is not lost: `partial()` folds it.
 
 `reply` is set once the upstream has said its last word; nothing is passed on after it. What the terminal event
 says is for the caller to write (`finish`), because the answer must be on disk before the client sees it.
 Source: docs/api.md, streaming events.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from convstore import ids
-from convstore.domain import events, items, jsontext, reply, sse
+from convstore.domain import events, incoming, items, jsontext, reply, sse
 from convstore.domain.fold import Fold
+from convstore.domain.incoming import TERMINAL, StreamError
 from convstore.domain.items import Item
 from convstore.domain.jsontext import NotJson, Raw
 from convstore.domain.passing import Passing, item_done, place, text_member
 from convstore.domain.reply import Reply
 
-TERMINAL = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed"}
 _TERMINAL_OF = {status: kind for kind, status in TERMINAL.items()}
 # The API has no event of its own for a response that was cancelled.
 _LAST = {**_TERMINAL_OF, "cancelled": "response.incomplete"}
@@ -31,15 +30,6 @@ LIFECYCLE = frozenset({"response.created", "response.in_progress", "response.que
 
 # How many events are kept as bytes before they are folded: a long answer then costs its text, not its events.
 KEPT = 512
-# What stands before a terminal event's response.
-_TERMINAL = re.compile(
-    r'\{"type":"(response\.(?:completed|incomplete|failed))","sequence_number":\d+,"response":(?=\{)'
-)
-_BEGINNINGS = (b"event: response.created\n", b"event: response.in_progress\n")
-
-
-class StreamError(NotJson):
-    """An upstream event that is no event of the API."""
 
 
 class ResponseStream:
@@ -123,7 +113,7 @@ class ResponseStream:
         data = sse.data_of(block)
         if not data or data == b"[DONE]":
             return b""
-        return self.push(self._read(data))
+        return self.push(incoming.event(data))
 
     def _item_done(self, block: bytes, index: int, start: int, item: Mapping[str, Any]) -> bytes:
         """The last event of an item under our id, as bytes; b"" when its id cannot simply be replaced."""
@@ -186,42 +176,9 @@ class ResponseStream:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes) -> Mapping[str, Any]:
-        try:
-            text = jsontext.decode(data)
-            terminal = _TERMINAL.match(text)
-            if terminal is not None and text.endswith("}}"):
-                # The text is kept: stored items are the exact JSON that came.
-                return {"type": terminal[1], "_reply": reply.of_text(text[terminal.end() : -1])}
-            members = jsontext.members(text)
-        except NotJson as error:
-            raise StreamError(f"an event is not JSON: {error.reason}") from error
-        kind = members.get("type")
-        if kind is None or not isinstance(kind.value, str):
-            if "error" in members:
-                return {"type": "error", "error": members["error"].value}
-            raise StreamError("an event has no type")
-        if not (kind.value.isascii() and kind.value.isprintable()):
-            raise StreamError("an event has a type that no event line can hold")
-        event = {name: raw.value for name, raw in members.items()}
-        if kind.value in TERMINAL:
-            event["_reply"] = self._reply(members)
-        if kind.value == "response.output_item.done" and isinstance(event.get("item"), dict):
-            event["_item"] = items.of_output(members["item"])
-        return event
-
-    def _reply(self, members: Mapping[str, Raw]) -> Reply:
-        if not isinstance(_value(members, "response"), dict):
-            # The least an upstream can say: the answer is what its events were.
-            return Reply("completed", (), {})
-        try:
-            return reply.of_text(members["response"].text)
-        except NotJson as error:
-            raise StreamError(f"the last event's response is none: {error.reason}") from error
-
     def _terminate(self, kind: str, event: Mapping[str, Any]) -> None:
         if kind == "error":
-            self.reply = Reply("failed", tuple(self.partial()), {**self.upstream, "error": _error(event)})
+            self.reply = Reply("failed", tuple(self.partial()), {**self.upstream, "error": incoming.error(event)})
             return
         said = event.get("_reply")
         if said is None:
@@ -328,16 +285,6 @@ def of_response(stream: ResponseStream, said: Reply) -> bytes:
     return stream.push({"type": kind, "response": said.envelope, "_reply": said})
 
 
-def _value(members: Mapping[str, Raw], name: str) -> Any:
-    return members[name].value if name in members else None
-
-
 def _envelope(event: Mapping[str, Any]) -> Mapping[str, Any]:
     response = event.get("response")
     return {k: v for k, v in response.items() if k != "output"} if isinstance(response, Mapping) else {}
-
-
-def _error(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    nested = event.get("error")
-    source = nested if isinstance(nested, Mapping) else event
-    return {"code": source.get("code") or "server_error", "message": str(source.get("message") or "upstream error")}
