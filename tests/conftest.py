@@ -5,6 +5,7 @@ both projects that must not show up.
 """
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -34,6 +35,30 @@ from tests.local_upstream import LocalUpstream, blocks_of
 ENGINES = ("sqlite", "postgres")
 # What the upstream's key is in tests: a test greps for it everywhere.
 PROVIDER_KEY = "sk-provider-secret-0123456789"
+
+
+# The part of a test's name that says which of several stages it is played on.
+_STAGE = re.compile(r"\[.*?(sqlite|postgres|served)")
+# Rooms with one stage for all their modules.
+_ROOMS = ("tests/acceptance/", "tests/background/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let `pytest -n 2` build each stage once: tests on the same one go to one process, in their order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByStage(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            stage = _STAGE.search(nodeid)
+            if stage is None:
+                return module
+            return f"{next((room for room in _ROOMS if module.startswith(room)), module)} {stage[1]}"
+
+    # Not the stages with the most tests first: those are the quick ones.
+    config.option.loadscopereorder = False
+    return ByStage(config, log)
 
 
 class FixedClock:

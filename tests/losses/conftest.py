@@ -5,9 +5,7 @@ workers call upstreams through another adapter. A house stands for a whole modul
 store is the noise.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -23,23 +21,6 @@ from tests.losses.providers import DeadEnds
 def dead_ends() -> Iterator[DeadEnds]:
     with providers.dead_ends() as found:
         yield found
-
-
-# What a house is, as it stands in the names of tests.
-_HOUSE = re.compile(r"[^:]+\.py.*?\[.*?(sqlite|postgres|served)")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let `pytest -n 2 tests/losses` build each module's houses once: tests of one go to one worker."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByHouse(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            found = _HOUSE.match(nodeid)
-            return f"{nodeid.partition('::')[0]} {found[1] if found else ''}"
-
-    return ByHouse(config, log)
 
 
 @pytest.fixture(scope="module", params=(*ENGINES, "served"))
