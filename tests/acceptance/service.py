@@ -2,7 +2,7 @@
 
     shell = Shell(directory, {"CONVSTORE_DATABASE_URL": …})
     shell.run("db", "upgrade")                     a command that ends
-    with shell.serving() as service: …             `convstore serve`, ready, and stopped by its process id
+    with shell.serving() as service: …             `convstore serve`, ready, and killed by its process id
 
 Nothing here knows convstore from inside.
 """
@@ -246,15 +246,12 @@ def _listening(pid: int) -> int:
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """Stop a process and the children it has, politely at first."""
+    """Kill a process and the children it has: how a service stops by itself is told by test_operations.py."""
     if process.poll() is not None:
         return
+    # The process first, which would start others in the place of those that are gone.
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        for member in family:
-            if member.is_running():
-                member.kill()
-        process.wait(10)
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait(10)
