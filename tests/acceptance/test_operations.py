@@ -65,7 +65,13 @@ class TestHealth:
     def test_a_running_service_is_healthy_and_ready(self, service: Service) -> None:
         healthy, ready = service.send("GET", "/healthz"), service.send("GET", "/readyz")
         assert (healthy.status, healthy.json) == (200, {"status": "ok"})
-        assert (ready.status, ready.json["status"], ready.json["workers"]) == (200, "ready", 0)
+        assert (ready.status, ready.json["status"]) == (200, "ready")
+
+    def test_no_worker_for_jobs_is_started_where_none_is_wanted(self, service: Service) -> None:
+        assert service.job_workers == []
+        ready = service.send("GET", "/readyz").json
+        assert (ready["status"], ready["workers"]) == ("ready", 0)
+        assert "convstore worker" in ready["reason"]
 
     def test_two_workers_serve_this_machine_and_no_other(self, service: Service) -> None:
         wait_until(lambda: len(service.workers) == 2)

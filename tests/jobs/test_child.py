@@ -70,14 +70,6 @@ def test_it_does_not_outlive_a_service_that_was_killed(shell: Shell) -> None:
     assert [each for each in processes(shell) if each.role == "worker"] == []
 
 
-def test_none_is_started_where_none_is_wanted(shell: Shell) -> None:
-    with shell.with_settings(CONVSTORE_WORKER="off").serving() as service:
-        assert service.job_workers == []
-        answered = service.send("GET", "/readyz").json
-        assert (answered["status"], answered["workers"]) == ("ready", 0)
-        assert "convstore worker" in answered["reason"]
-
-
 def test_one_that_cannot_start_is_tried_less_and_less_often(tmp_path: Path) -> None:
     """Its parent is this process."""
     said: list[str] = []
