@@ -617,8 +617,9 @@ class TestProcesses:
         filled: list[Any] = []
 
         def behave(exchange: Exchange) -> None:
-            filled.append(full_disk(served))
-            filled[0].__enter__()
+            disk = full_disk(served)
+            disk.__enter__()
+            filled.append(disk)
             answer(BULK)(exchange)
 
         served.upstream.will(behave)
