@@ -1,5 +1,7 @@
 """The tree at the doors: whole, in part, its tips; a response's thread, its children, what the model was shown."""
 
+from collections.abc import Callable
+
 from flask import Response
 from flask_smorest import Blueprint
 
@@ -7,6 +9,8 @@ from convstore.api import paging
 from convstore.api.requests import deps, guard, json, principal, query
 from convstore.schemas.trees import ListExchanges, ReadContext, ReadThread, ReadTree
 from convstore.services import contexts, trees
+from convstore.services.deps import Deps
+from convstore.services.paging import Listing
 from convstore.services.principal import Right
 from convstore.services.trees import USUAL, Wanted
 
@@ -30,9 +34,7 @@ def tree(conversation_id: str) -> Response:
 @guard(Right.READ)
 def tips(conversation_id: str) -> Response:
     """List the exchanges of a conversation that nothing continues, newest first."""
-    asked = query(ListExchanges)
-    limit, after = asked.get("limit", LISTED), asked.get("after")
-    return json(paging.written(trees.tips(deps(), principal().project_id, conversation_id, limit, after)))
+    return _listed(trees.tips, conversation_id)
 
 
 @blueprint.route("/responses/<response_id>/children", methods=["GET"])
@@ -41,9 +43,7 @@ def tips(conversation_id: str) -> Response:
 @guard(Right.READ)
 def children(response_id: str) -> Response:
     """List the exchanges that continue a response, oldest first."""
-    asked = query(ListExchanges)
-    limit, after = asked.get("limit", LISTED), asked.get("after")
-    return json(paging.written(trees.children(deps(), principal().project_id, response_id, limit, after)))
+    return _listed(trees.children, response_id)
 
 
 @blueprint.route("/responses/<response_id>/thread", methods=["GET"])
@@ -67,3 +67,9 @@ def context(response_id: str) -> Response:
     asked = query(ReadContext)
     found = contexts.of(deps(), principal().project_id, response_id)
     return json(found.written() if asked.get("format") == "input" else found.write())
+
+
+def _listed(listing: Callable[[Deps, str, str, int, str | None], Listing], name: str) -> Response:
+    asked = query(ListExchanges)
+    found = listing(deps(), principal().project_id, name, asked.get("limit", LISTED), asked.get("after"))
+    return json(paging.written(found))
