@@ -1,5 +1,6 @@
 """`convstore jobs`: work that outlives its request, of all projects."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -71,8 +72,7 @@ def listed(
 def show(config_path: str | None, job_id: str, project: str | None, as_json: bool) -> None:
     """Show everything about the job with this id."""
     with bootstrap.working(config.load(config_path)) as deps:
-        migrations.check(deps.database)
-        shown = _shown(*service.find(deps, job_id, project))
+        shown = _shown(*_found(deps, job_id, project))
     if as_json:
         _print(shown)
         return
@@ -91,9 +91,7 @@ def show(config_path: str | None, job_id: str, project: str | None, as_json: boo
 @click.pass_obj
 def cancel(config_path: str | None, job_id: str, project: str | None, as_json: bool) -> None:
     """Ask the job with this id to stop. One that runs stops within a second or two."""
-    with bootstrap.working(config.load(config_path)) as deps:
-        name, job = _found(deps, job_id, project)
-        job = service.cancel(deps, job.project_id, job_id)
+    name, job = _done(service.cancel, config_path, job_id, project)
     if as_json:
         _print(_shown(name, job))
     else:
@@ -107,13 +105,20 @@ def cancel(config_path: str | None, job_id: str, project: str | None, as_json: b
 @click.pass_obj
 def retry(config_path: str | None, job_id: str, project: str | None, as_json: bool) -> None:
     """Put the job with this id, which failed or was cancelled, back in the queue."""
-    with bootstrap.working(config.load(config_path)) as deps:
-        name, job = _found(deps, job_id, project)
-        job = service.retry(deps, job.project_id, job_id)
+    name, job = _done(service.retry, config_path, job_id, project)
     if as_json:
         _print(_shown(name, job))
     else:
         click.echo(f"{job_id} is queued.")
+
+
+def _done(
+    act: Callable[[Deps, str, str], Job], config_path: str | None, job_id: str, project: str | None
+) -> tuple[str, Job]:
+    """A job as it stands when this has been done to it, and the name of its project."""
+    with bootstrap.working(config.load(config_path)) as deps:
+        name, job = _found(deps, job_id, project)
+        return name, act(deps, job.project_id, job_id)
 
 
 def _found(deps: Deps, job_id: str, project: str | None) -> tuple[str, Job]:
