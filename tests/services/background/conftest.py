@@ -22,6 +22,8 @@ from convstore.storage.scope import Scope
 from tests.local_upstream import Behaviour, Exchange, LocalUpstream, blocks_of, message, response, stream_of, wait_until
 from tests.services.conftest import Asker
 
+# Whether its client wants events.
+STREAMED = [False, True]
 TEXT = "What a worker heard while its client was away."
 BLOCKS = stream_of(response(message(TEXT)), deltas=8)
 # Blocks that make these many events of ours: created and in_progress of the upstream are not passed on.

@@ -16,6 +16,7 @@ from convstore.storage import background, everywhere, journals
 from convstore.storage.everywhere import Process
 from tests.local_upstream import LocalUpstream, message, response, silence, stream_of, wait_until
 from tests.services.background.conftest import (
+    STREAMED,
     TEXT,
     Engine,
     Pace,
@@ -28,7 +29,6 @@ from tests.services.background.conftest import (
 )
 from tests.services.conftest import Asker, asker
 
-STREAMED = [False, True]
 STOPPED = {"code": "server_error", "message": "The service stopped while the answer was arriving."}
 INTERRUPTED = {"upstream": "local", "status": 200, "error": "interrupted"}
 

@@ -23,10 +23,8 @@ from convstore.services.deps import Deps
 from convstore.services.relay import Whole
 from tests.conftest import FixedClock
 from tests.local_upstream import LocalUpstream, answer, blocks_of, function_call, message, response, stream_of
-from tests.services.background.conftest import Engine, Pace, followed, journal, polled, queue, told
+from tests.services.background.conftest import STREAMED, Engine, Pace, followed, journal, polled, queue, told
 from tests.services.conftest import Asker
-
-STREAMED = [False, True]
 
 
 def created(acme: Asker, **members: Any) -> dict[str, Any]:

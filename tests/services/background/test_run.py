@@ -35,6 +35,7 @@ from tests.local_upstream import (
 from tests.losses.providers import dead_ends
 from tests.services.background.conftest import (
     BLOCKS,
+    STREAMED,
     TEXT,
     Engine,
     Pace,
@@ -47,7 +48,6 @@ from tests.services.background.conftest import (
 )
 from tests.services.conftest import Asker, asker
 
-STREAMED = [False, True]
 # Members of a request that are the upstream's business, all of which must reach it.
 MEMBERS: dict[str, Any] = {
     "instructions": "Be brief.",
