@@ -189,6 +189,9 @@ class TestPlans:
             assert len(replays.turns(scope, forest.replays[0])) == 6
         assert scanned(plans) == []
         with forest.database.reading(forest.project) as scope, Plans(forest.database) as plans:
+            assert replays.questions(scope, replay.Plan(tuple(forest.trunk))) == TURNS
+        assert (len(plans.ran), plans.walked(*BIG)) == (1, [])
+        with forest.database.reading(forest.project) as scope, Plans(forest.database) as plans:
             scope.connection.execute(replays._mine(scope).order_by(replays._r.c.id.desc()).limit(20)).fetchall()
         assert plans.sorted() == []
 
