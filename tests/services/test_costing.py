@@ -4,6 +4,8 @@ import threading
 from decimal import Decimal
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from convstore import ids
 from convstore.domain.budget import Period
@@ -12,13 +14,14 @@ from convstore.domain.pricing.book import Wanted
 from convstore.domain.pricing.cost import Basis, Cost, Reason
 from convstore.errors import BudgetExhausted, UpstreamError
 from convstore.services import budgets, keys, prices, recovery
+from convstore.services.deps import Deps
 from convstore.services.keys import Authenticator
 from convstore.services.principal import Principal
 from convstore.services.relay import Whole
 from convstore.storage import budgets as spending
 from convstore.storage import ledger
 from tests.local_upstream import LocalUpstream, answer, broken_off, error, hang_up
-from tests.services.conftest import Asker
+from tests.services.conftest import Asker, asker
 from tests.storage.keeper import Keeper
 
 # What the local upstream reports: 13 input tokens, 4 of them cached, and 5 output tokens.
@@ -240,29 +243,37 @@ class TestBudgets:
         budgets.delete(priced.deps, priced.principal.project_id, budget_id)
         priced.ask()
 
-    def test_spending_at_once_exceeds_it_by_the_calls_that_were_running(self, priced: Asker) -> None:
-        """Eight at a time against a budget for four and a half: nobody begins when it is used up."""
-        limit(priced, str(4 * ONE_ANSWER + ONE_ANSWER / 2))
-        refused = []
+    # The database is one for all examples, the project is each example's own.
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 12), st.booleans())
+    def test_spending_at_once_exceeds_it_by_the_calls_that_were_running(
+        self, deps: Deps, spenders: int, calls: int, halves: int, monthly: bool
+    ) -> None:
+        """So many at a time against a budget for some answers, or some and a half: nobody begins when it is used up."""
+        acme = asker(deps, "acme")
+        prices.create(deps, acme.principal.project_id, [Wanted("gpt-5.4*", "CNY", RATES)])
+        most = ONE_ANSWER * halves / 2
+        period = Period.MONTH if monthly else Period.TOTAL
+        budgets.create(deps, acme.principal.project_id, WantedBudget("b", period, "CNY", most))
+        refused: list[BudgetExhausted] = []
 
         def spend() -> None:
-            for _ in range(8):
+            for _ in range(calls):
                 try:
-                    priced.ask()
+                    acme.ask()
                 except BudgetExhausted as error:
                     refused.append(error)
 
-        threads = [threading.Thread(target=spend) for _ in range(8)]
+        threads = [threading.Thread(target=spend) for _ in range(spenders)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert refused
-        # Whoever was admitted when four were done may have been one of eight.
-        assert 5 * ONE_ANSWER <= spent(priced) <= (4 + 8) * ONE_ANSWER
-        assert spent(priced) == (64 - len(refused)) * ONE_ANSWER
-        with pytest.raises(BudgetExhausted):
-            priced.ask()
+        made = spenders * calls - len(refused)
+        assert spent(acme) == made * ONE_ANSWER
+        # Whoever was admitted when the last answer that fits was not there yet was one of those at work then.
+        assert made <= (halves + 1) // 2 + spenders - 1
+        assert not refused or spent(acme) >= most
 
 
 def another_key(asker: Asker) -> Principal:
