@@ -5,11 +5,12 @@ import os
 from alembic import context
 
 from convstore.storage.database import Database, Options
+from convstore.storage.migrations import is_compared
 from convstore.storage.tables import metadata
 
 
 def run(connection):
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_name=is_compared)
     # The caller holds the transaction (see storage/migrations.py): SQLite runs DDL in it like PostgreSQL.
     context.run_migrations()
 

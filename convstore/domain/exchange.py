@@ -26,6 +26,7 @@ class Place:
     """Where an exchange's answer goes: its id, its lane and depth, and after how many items of its own.
 
     conversation_id: the conversation whose tip it may become; nobody else writes there until it has ended.
+    asked_at: when it was asked, of one that can be searched for.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Place:
     depth: int
     offset: int
     conversation_id: str | None = None
+    asked_at: datetime | None = None
 
 
 class Linked(StrEnum):
@@ -93,6 +95,8 @@ class Beginning:
     # SHA-256 of what the model is shown (domain/context.py), and how many items had no room in its window.
     context_sha256: bytes | None = None
     context_cut: int | None = None
+    # Whether its parent has the same settings: what they say is found there.
+    repeats_settings: bool = False
 
     @property
     def appends(self) -> bool:
@@ -102,7 +106,8 @@ class Beginning:
     @property
     def place(self) -> Place:
         conversation_id = self.conversation_id if self.appends else None
-        return Place(self.id, self.lane, self.depth, len(self.items), conversation_id)
+        asked_at = self.created_at if self.stored else None
+        return Place(self.id, self.lane, self.depth, len(self.items), conversation_id, asked_at)
 
     def response(self, status: str) -> Response:
         """The response as it stands before anything is known of its answer."""
@@ -244,7 +249,9 @@ class Exchange:
     @property
     def place(self) -> Place:
         appends = self.linked == Linked.CONVERSATION and self.stored
-        return Place(self.id, self.lane, self.depth, self.input_count, self.conversation_id if appends else None)
+        conversation_id = self.conversation_id if appends else None
+        asked_at = self.created_at if self.stored else None
+        return Place(self.id, self.lane, self.depth, self.input_count, conversation_id, asked_at)
 
     def response(self) -> Response:
         """The exchange in the words of the API."""

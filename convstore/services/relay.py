@@ -246,6 +246,7 @@ def begun(
         background=(Background.STREAMED if request.stream else Background.PLAIN) if request.background else None,
         context_sha256=shown.sha256(),
         context_cut=shown.cut or None,
+        repeats_settings=parent is not None and parent.settings_hash == request.settings_hash,
     )
 
 

@@ -93,7 +93,7 @@ _KNOWN = {size: _PROBED.format(", ".join(["(?)"] * size)) for size in (FEW, MANY
 _FIND = (
     "SELECT e.id, e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id,"
     " e.fingerprint, EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1),"
-    " e.sent_count, e.sent_digest, e.extras"
+    " e.sent_count, e.sent_digest, e.extras, e.settings_hash"
     " FROM fingerprints f JOIN exchanges e ON e.project_id = ? AND e.id = f.exchange_id"
     f" WHERE f.fingerprint = ? AND e.deleted_at IS NULL ORDER BY f.exchange_id DESC LIMIT {FEW}"
 )
@@ -117,6 +117,7 @@ def _candidate(
     sent_count: int | None,
     sent_digest: bytes | None,
     extras: str | None,
+    settings_hash: bytes,
 ) -> Candidate:
     parent = Parent(
         id=ids.unpack(ids.EXCHANGE, bytes(exchange)),
@@ -129,6 +130,7 @@ def _candidate(
         upstream=upstream,
         upstream_response_id=upstream_response_id,
         thread=fingerprints.unpack(bytes(fingerprint)),
+        settings_hash=bytes(settings_hash),
     )
     sent = Sent(sent_count, bytes(sent_digest)) if sent_count is not None and sent_digest else None
     key = jsontext.loads(extras).get("prompt_cache_key") if extras else None

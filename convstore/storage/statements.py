@@ -57,7 +57,19 @@ class Delete:
     values: Row
 
 
-Write = Insert | Update | Delete
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Any other statement. guarded: it ends with its conditions, and one more is that the batch's Update found its row.
+
+    On SQLite, where writes follow one another, that goes without saying.
+    """
+
+    sql: str
+    values: Row
+    guarded: bool = False
+
+
+Write = Insert | Update | Delete | Other
 
 
 # PostgreSQL takes 65,535 parameters in one statement; a client may send its whole history at once.
@@ -141,6 +153,8 @@ def _shape(write: Write) -> tuple[Any, ...]:
     if isinstance(write, Update):
         settings = [f'"{column}" = ?' for column in write.columns] + [f'"{column}" = NULL' for column in write.emptied]
         return "update", write.table, tuple(settings), write.where, (), False
+    if isinstance(write, Other):
+        return "other", None, (), write.sql, (), write.guarded
     return "delete", write.table, (), tuple(f'"{column}" = ?' for column in write.where), (), False
 
 
@@ -162,12 +176,14 @@ def _with_part(number: int, *shape: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _sql(
-    kind: str, table: Table, columns: tuple[str, ...], extra: Any, present: Any, guarded: bool, batched: bool
+    kind: str, table: Any, columns: tuple[str, ...], extra: Any, present: Any, guarded: bool, batched: bool
 ) -> str:
     """*extra* is the number of rows of an insert, the conditions of the others; *columns* an update's assignments.
 
     *present*: what becomes of a row that is there already: "ignore", or the columns to add to.
     """
+    if kind == "other":
+        return f"{extra} AND EXISTS (SELECT 1 FROM w0)" if guarded and batched else str(extra)
     if kind == "update":
         returning = " RETURNING 1" if batched else ""
         return f'UPDATE "{table.name}" SET {", ".join(columns)} WHERE {" AND ".join(extra)}{returning}'
@@ -198,6 +214,5 @@ def _cast(table: Table, column: str) -> str:
     implementation = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
     if isinstance(implementation, LargeBinary):
         return "::bytea"
-    return {"integer": "::integer", "boolean": "::boolean", "big_integer": "::bigint"}.get(
-        implementation.__visit_name__, "::text"
-    )
+    casts = {"integer": "::integer", "boolean": "::boolean", "big_integer": "::bigint", "TSVECTOR": "::tsvector"}
+    return casts.get(implementation.__visit_name__, "::text")

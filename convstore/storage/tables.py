@@ -13,6 +13,7 @@
     exchanges ── ledger                                    what each took and cost; written once, with its end
     projects ─< spending                                   sums of the ledger, for the budgets
     projects ─< prices, budgets
+    exchanges ── searches                                  what an exchange is found by
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -38,6 +39,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from convstore import ids
 from convstore.storage.types import Body, Id, Utc
@@ -440,4 +442,27 @@ budgets = Table(
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("project_id", "name"),
     sqlite_with_rowid=False,
+)
+
+# -- search (storage/searches.py) -------------------------------------------------------------------------------
+# What an exchange is found by. On PostgreSQL its terms are here, under a GIN index; on SQLite they are in `search_words`
+# (FTS5), which knows an exchange by its number. So the one half is empty on the other engine, and so is its index.
+searches = Table(
+    "searches",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
+    Column("number", BigInteger),
+    Column("words", TSVECTOR().with_variant(Text(), "sqlite")),
+    sqlite_with_rowid=False,
+)
+_numbered, _worded = text("number IS NOT NULL"), text("words IS NOT NULL")
+Index("ix_searches_number", searches.c.number, unique=True, sqlite_where=_numbered, postgresql_where=_numbered)
+# A search reads all that waits to be put in order: 256 KiB of it is read in no time.
+Index(
+    "ix_searches_words",
+    searches.c.words,
+    postgresql_using="gin",
+    postgresql_with={"gin_pending_list_limit": "256"},
+    sqlite_where=_worded,
 )

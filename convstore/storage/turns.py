@@ -18,7 +18,7 @@ from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
 from convstore.errors import ThreadDamaged
-from convstore.storage import ledger, tables
+from convstore.storage import ledger, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
@@ -52,6 +52,7 @@ class Parent:
     upstream: str | None
     upstream_response_id: str | None
     thread: Thread | None = None
+    settings_hash: bytes | None = None
 
 
 def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = False) -> Parent | None:
@@ -67,7 +68,8 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = 
     ).fetchone()
     if row is None:
         return None
-    conversation, lane, depth, status, upstream, upstream_response_id, fingerprint, continued, fork, opened_at = row
+    (*told, fingerprint, settings_hash, continued, fork, opened_at) = row
+    conversation, lane, depth, status, upstream, upstream_response_id = told
     if (fork is None) != (opened_at == 0):
         raise ThreadDamaged(exchange_id)
     return Parent(
@@ -81,11 +83,13 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = 
         upstream=upstream,
         upstream_response_id=upstream_response_id,
         thread=fingerprints.unpack(bytes(fingerprint)) if fingerprint else None,
+        settings_hash=bytes(settings_hash),
     )
 
 
 _PARENT = (
     "SELECT e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id, e.fingerprint,"
+    " e.settings_hash,"
     " EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1), h.parent_id, h.depth"
     " FROM exchanges e JOIN exchanges h ON h.project_id = e.project_id AND h.id = e.lane"
     " WHERE e.id = ? AND e.project_id = ?"
@@ -274,6 +278,8 @@ def beginning_rows(
         shared[jsontext.digest(sent.forms)] = sent.forms
     writes += item_rows(Side(lane, beginning.depth, 0), beginning.items, shared)
     writes += payload_rows(database, project_id, shared)
+    if beginning.stored:
+        writes += searches.of_question(database, project_id, beginning)
     if beginning.appends:
         return [replace(write, if_updated=True) if isinstance(write, Insert) else write for write in writes]
     return writes
@@ -315,6 +321,8 @@ def ending_rows(
     lane = packed(ids.EXCHANGE, place.lane)
     writes += item_rows(Side(lane, place.depth, place.offset, True, ending.upstream), ending.output, shared)
     writes += payload_rows(database, project_id, shared)
+    if place.asked_at:
+        writes += searches.of_answer(database, project_id, place.id, ending, place.asked_at)
     if ending.thread:
         writes += fingerprint_rows(ending.thread, exchange)
     if ending.entry:
