@@ -1,7 +1,7 @@
 """The JSON doors. Every URL on one screen:
 
     POST    /v1/responses                        ask a model; JSON, or events with stream=true
-    GET     /v1/responses                        only to refuse a WebSocket upgrade (426)
+    GET     /v1/responses                        what was asked and answered: filtered, searched (426 for a WebSocket)
     GET     /v1/responses/{id}                   a stored response; its events with ?stream=true
     DELETE  /v1/responses/{id}                   hide it; what continues it keeps its history
     POST    /v1/responses/{id}/cancel            end a background response
@@ -65,6 +65,7 @@ from convstore.api import (
     diff,
     docs,
     errors,
+    history,
     jobs,
     models,
     operations,
@@ -84,6 +85,7 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     app.url_map.merge_slashes = False
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
-    nouns = (responses, conversations, trees, branches, replays, diff, reconciliation, prices, budgets, models, jobs)
+    asking = (responses, history, conversations, trees, branches, replays, diff)
+    nouns = (*asking, reconciliation, prices, budgets, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

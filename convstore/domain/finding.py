@@ -21,6 +21,8 @@ class Asked(Protocol):
     """What is known of an exchange when it begins."""
 
     @property
+    def conversation_id(self) -> str: ...
+    @property
     def requested_model(self) -> str: ...
     @property
     def origin(self) -> str: ...
@@ -69,6 +71,7 @@ def of_answer(answered: Answered, items: Sequence[Item], asked_at: datetime) -> 
 
 def _of_question(project_id: str, asked: Asked, key_id: str | None) -> Iterator[str]:
     yield terms.exact("p", project_id)
+    yield terms.exact("c", asked.conversation_id)
     yield terms.exact("rm", asked.requested_model)
     yield terms.exact("or", asked.origin)
     yield terms.size("p", asked.depth)

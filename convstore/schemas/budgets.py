@@ -7,8 +7,8 @@ from marshmallow import INCLUDE, Schema
 from convstore.domain.budget import Period, Wanted
 from convstore.errors import UnsupportedParameter
 from convstore.schemas import problems
+from convstore.schemas.bodies import check, read
 from convstore.schemas.fields import Amount, Boolean, Text, Word
-from convstore.schemas.responses import check, read
 
 
 class CreateBudget(Schema):

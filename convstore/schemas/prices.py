@@ -9,9 +9,9 @@ from convstore.domain.pricing.book import Sought, Wanted
 from convstore.domain.pricing.rule import UNITS, LongContext, Rates
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import problems
+from convstore.schemas.bodies import read
 from convstore.schemas.fields import Amount, Array, Boolean, Integer, Moment, Object, QueryInteger, Text
 from convstore.schemas.problems import invalid
-from convstore.schemas.responses import read
 
 # A million tokens of the dearest model cost less, in whatever currency.
 DEAREST = 10**9

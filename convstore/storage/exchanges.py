@@ -1,6 +1,6 @@
 """Reading exchanges and their items back, and deleting them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -58,7 +58,7 @@ def get(scope: Scope, exchange_id: str, *, hidden: bool = False) -> Exchange | N
     """The exchange with this id. hidden: also one that is deleted, was not to be stored, or has no response."""
     query = _EXCHANGE.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)
     if not hidden:
-        query = query.where(_is_response())
+        query = query.where(is_response())
     row = scope.connection.execute(query).fetchone()
     return of_row(row, row.settings, row.reply) if row is not None else None
 
@@ -154,11 +154,23 @@ def with_bodies(scope: Scope, placed: Sequence[Placed]) -> list[Placed]:
     return [replace(each, item=found[each.lane, each.depth, each.position]) for each in placed]
 
 
+def items_of(scope: Scope, places: Mapping[tuple[str, int], str]) -> dict[str, list[Placed]]:
+    """The items of the exchanges at these places (lane, depth), by exchange, in order. For a page of them."""
+    found: dict[str, list[Placed]] = {exchange_id: [] for exchange_id in places.values()}
+    if not places:
+        return found
+    query = _items(scope).where(or_(*(and_(_i.c.lane == lane, _i.c.depth == depth) for lane, depth in places)))
+    for row in scope.connection.execute(query.order_by(_i.c.lane, _i.c.depth, _i.c.position)):
+        own = places[row.lane, row.depth]
+        found[own].append(Placed(own, row.position, row.output, _item(row, _body(row)), row.lane, row.depth))
+    return found
+
+
 def delete(scope: Scope, exchange_id: str, now: datetime) -> bool:
     """Hide an exchange: it is found no more, its descendants keep their history. False when it was not there."""
     done = scope.connection.execute(
         update(_e)
-        .where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id, _is_response())
+        .where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id, is_response())
         .values(deleted_at=now)
     )
     return done.rowcount > 0
@@ -212,7 +224,7 @@ def _is_shared(scope: Scope) -> ColumnElement[bool]:
     return and_(_shared.c.project_id == scope.project_id, _shared.c.hash == _i.c.payload_hash)
 
 
-def _is_response() -> ColumnElement[bool]:
+def is_response() -> ColumnElement[bool]:
     """An exchange that clients can ask for."""
     return and_(_e.c.stored, _e.c.deleted_at.is_(None), _e.c.origin != ADDED)
 

@@ -445,8 +445,9 @@ budgets = Table(
 )
 
 # -- search (storage/searches.py) -------------------------------------------------------------------------------
-# What an exchange is found by. On PostgreSQL its terms are here, under a GIN index; on SQLite they are in `search_words`
-# (FTS5), which knows an exchange by its number. So the one half is empty on the other engine, and so is its index.
+# What an exchange is found by. On PostgreSQL its terms are here, under a GIN index; on SQLite they are in
+# `search_words` (FTS5), which knows an exchange by its number. The one half is empty on the other engine, and so is
+# its index.
 searches = Table(
     "searches",
     metadata,

@@ -26,7 +26,7 @@ _PLAIN = tuple(
     "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
     "answer incomplete_reason created_at first_event_at completed_at deleted_at".split()
 )
-_HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *usage.COLUMNS, "error"))
+HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *usage.COLUMNS, "error"))
 
 
 def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str, Lane]:
@@ -79,10 +79,10 @@ def nodes(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Node]:
     """The headers of these exchanges, by id."""
     found: dict[str, Node] = {}
     for start in range(0, len(exchange_ids), MOST):
-        query = select(*_HEADER).where(
+        query = select(*HEADER).where(
             _e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids[start : start + MOST])
         )
-        found |= {row.id: _node(row) for row in scope.connection.execute(query)}
+        found |= {row.id: node(row) for row in scope.connection.execute(query)}
     return found
 
 
@@ -97,9 +97,9 @@ def thread(scope: Scope, tip_id: str, first: int, last: int) -> list[Node]:
     """The headers of a thread's exchanges from one depth to another, in order. One statement."""
     path = paths.to(scope, tip_id)
     source = path.join(_e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth))
-    query = select(*_HEADER).select_from(source).where(_e.c.project_id == scope.project_id)
+    query = select(*HEADER).select_from(source).where(_e.c.project_id == scope.project_id)
     rows = scope.connection.execute(query.where(_e.c.depth >= first, _e.c.depth <= last).order_by(_e.c.depth))
-    return [_node(row) for row in rows]
+    return [node(row) for row in rows]
 
 
 def end_of_lane(scope: Scope, exchange_id: str) -> str | None:
@@ -124,10 +124,10 @@ def children(scope: Scope, exchange_id: str, limit: int, after: str | None = Non
     # The index of parents holds what opens a lane; SQLite compares texts to see that it may be used.
     opening = select(_e.c.id).where(_e.c.parent_id == exchange_id, literal_column("exchanges.lane = exchanges.id"))
     both = union_all(going_on, opening).subquery()
-    query = select(*_HEADER).where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
+    query = select(*HEADER).where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
     if after is not None:
         query = query.where(_e.c.id > after)
-    return [_node(row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
+    return [node(row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
 
 
 def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = None) -> list[Node]:
@@ -138,15 +138,16 @@ def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = Non
     lane, inner = _e.alias("lane"), _e.alias("inner")
     last = select(func.max(inner.c.depth)).where(inner.c.lane == lane.c.id).scalar_subquery()
     source = lane.join(_e, and_(_e.c.lane == lane.c.id, _e.c.depth == last))
-    query: Select[Any] = select(*_HEADER).select_from(source)
+    query: Select[Any] = select(*HEADER).select_from(source)
     query = query.where(lane.c.conversation_id == conversation_id, literal_column("lane.lane = lane.id"))
     query = query.where(lane.c.project_id == scope.project_id)
     if after is not None:
         query = query.where(_e.c.id < after)
-    return [_node(row) for row in scope.connection.execute(query.order_by(_e.c.id.desc()).limit(limit))]
+    return [node(row) for row in scope.connection.execute(query.order_by(_e.c.id.desc()).limit(limit))]
 
 
-def _node(row: Row[Any]) -> Node:
+def node(row: Row[Any]) -> Node:
+    """The header in a row of these columns, whatever else is in it."""
     columns = row._mapping
     error = jsontext.loads(columns["error"]) if columns["error"] else None
     return Node(

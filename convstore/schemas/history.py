@@ -1,0 +1,92 @@
+"""The query parameters of `GET /v1/responses`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema
+
+from convstore.errors import InvalidRequest
+from convstore.schemas.fields import QueryBoolean, QueryInteger, QueryWords, Text, Word
+from convstore.schemas.responses import ListInputItems
+
+# The last second that a date can be made of.
+_LATEST = 253402300799
+STATUSES = ("queued", "in_progress", "completed", "incomplete", "failed", "cancelled")
+ORIGINS = ("create", "branch", "replay", "import")
+MEMBERS = (
+    "id object created_at status model requested_model upstream conversation_id previous_response_id depth children"
+    " origin origin_id question answer incomplete_reason error usage first_event_ms latency_ms metadata user"
+    " safety_identifier key_id snippets input output"
+).split()
+# What says how to list, and not what.
+_MANNERS = ("q", "sort", "order", "limit", "after", "before", "fields")
+
+
+def _name(description: str) -> Text:
+    return Text(allow_none=False, shortest=1, longest=255, metadata={"description": description})
+
+
+def _figure(description: str) -> QueryInteger:
+    return QueryInteger(least=0, metadata={"description": description})
+
+
+class ListResponses(Schema):
+    """Query parameters of `GET /v1/responses`; `metadata.NAME=VALUE` besides."""
+
+    q = Text(
+        allow_none=False, shortest=1, longest=1_000, metadata={"description": "Words, all of which are to be there."}
+    )
+    sort = Word("time", "relevance", allow_none=False, metadata={"description": "relevance: for q; time unless told."})
+    order = ListInputItems._declared_fields["order"]
+    limit = QueryInteger(least=1, most=100, metadata={"description": "Responses a page, 20 unless told."})
+    after = _name("The last_id of the page before.")
+    before = _name("The first_id of the page after.")
+    # marshmallow has its own name of fields, on what is made of this class.
+    fields = QueryWords(  # type: ignore[assignment]
+        *MEMBERS, metadata={"description": "The members to show; id and object always are."}
+    )
+    since = QueryInteger(least=0, most=_LATEST, metadata={"description": "Asked at this Unix time or later."})
+    until = QueryInteger(least=0, most=_LATEST, metadata={"description": "Asked before this Unix time."})
+    model = _name("The model that answered.")
+    requested_model = _name("The model that was asked for.")
+    upstream = _name("The name of the upstream.")
+    status = Word(*STATUSES, allow_none=False)
+    origin = Word(*ORIGINS, allow_none=False)
+    key = _name("The id of the API key that asked.")
+    user = _name("The request's user.")
+    safety_identifier = _name("The request's safety identifier.")
+    tool = _name("A tool that was called.")
+    error = _name("The code of the error that it ended with.")
+    finish_reason = _name("Why it is incomplete, as max_output_tokens.")
+    min_input_tokens = _figure("So many input tokens at least.")
+    max_input_tokens = _figure("So many at most.")
+    min_output_tokens = _figure("So many output tokens at least.")
+    max_output_tokens = _figure("So many at most.")
+    min_total_tokens = _figure("So many tokens at least.")
+    max_total_tokens = _figure("So many at most.")
+    min_latency_ms = _figure("It took so many milliseconds at least.")
+    max_latency_ms = _figure("So many at most.")
+    min_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many stand before it at least."})
+    max_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many at most."})
+    has_children = QueryBoolean(metadata={"description": "Whether anything continues it."})
+    conversation = _name("The id of its conversation.")
+    ancestor = _name("An exchange, or a branch: only that and what hangs below it.")
+    descendant = _name("An exchange, or a branch: only that and what it continues.")
+
+
+def filters(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters among checked parameters, times as moments. Raises InvalidRequest for an empty range."""
+    found = {name: value for name, value in asked.items() if name not in _MANNERS}
+    pairs = [(name, name.replace("min_", "max_")) for name in found if name.startswith("min_")]
+    for least, most in (*pairs, ("since", "until")):
+        if least in found and most in found and found[least] > found[most]:
+            raise InvalidRequest(
+                f"Invalid '{most}': {found[most]} is less than '{least}', which is {found[least]}.",
+                param=most,
+                code="invalid_value",
+            )
+    for name in ("since", "until"):
+        if name in found:
+            found[name] = datetime.fromtimestamp(found[name], UTC)
+    return found
