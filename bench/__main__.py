@@ -17,12 +17,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import background, chains, histories, report, servers, sizes, streams, targets, trees, turns
+from bench import background, chains, histories, history, report, servers, sizes, streams, targets, trees, turns
 from bench.answers import EVENTS
 from bench.client import LoadFailed
 from bench.processes import StartFailed, output_of
 
-SECTIONS = ("turns", "chains", "histories", "streams", "background", "trees")
+SECTIONS = ("turns", "chains", "histories", "streams", "background", "trees", "history")
 WIDE = 140  # columns of the tables when the output is not a terminal
 
 
@@ -103,9 +103,13 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
                 console.print(one)
             conclude(targets.of_background(taken))
         if "trees" in sections:
-            # Last: it leaves a million exchanges in each database.
+            # Late: it leaves a million exchanges in each database.
             found["trees"] = trees.measure(house, chosen.quick, say)
             console.print(report.trees(found["trees"]))
+        if "history" in sections:
+            # In a store of its own, if nothing else was asked for: its figures are of this many exchanges.
+            found["history"] = history.measure(house, chosen.quick, say)
+            console.print(report.trees(found["history"], "A history"))
     found["targets"] = reached
     return {name: [asdict(one) for one in rows] for name, rows in found.items()}
 

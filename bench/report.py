@@ -136,8 +136,8 @@ def histories(figures: Sequence[HistoryFigures]) -> Table:
     return table("Sessions that send their whole history", heads, rows, 1, caption)
 
 
-def trees(figures: Sequence[TreeFigures]) -> Table:
-    """What it takes to read of big trees."""
+def trees(figures: Sequence[TreeFigures], title: str = "Big trees") -> Table:
+    """What it takes to read of big trees, or of a long history."""
     rows = [
         (
             one.server,
@@ -151,7 +151,7 @@ def trees(figures: Sequence[TreeFigures]) -> Table:
         for one in figures
     ]
     heads = ("server", "tree", "exchanges", "asked", "status", "bytes", "p50 ms")
-    return table("Big trees", heads, rows, 2)
+    return table(title, heads, rows, 2)
 
 
 def streams(figures: Sequence[StreamFigures], count: int) -> Table:

@@ -15,7 +15,9 @@ from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
 from convstore.cli.prices import prices
 from convstore.cli.projects import projects
+from convstore.cli.reindex import reindex
 from convstore.cli.replay import replay
+from convstore.cli.search import search
 from convstore.cli.serve import serve
 from convstore.cli.thread import thread
 from convstore.cli.tree import tree
@@ -33,8 +35,8 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-_OPERATION = (serve, worker, db, keys, projects, jobs, doctor)
-_CONVERSATIONS = (tree, thread, branch, replay, diff)
+_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex)
+_CONVERSATIONS = (search, tree, thread, branch, replay, diff)
 _MONEY = (prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):
     cli.add_command(command)

@@ -44,6 +44,9 @@ class Door(Protocol):
     def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
         """A page of the exchanges from the root to one."""
 
+    def responses(self, asked: Mapping[str, Any]) -> Json:
+        """A page of the history, for the API's own parameters."""
+
     def branch(self, name: str, body: bytes) -> Answered:
         """Its question again, with edits."""
 
@@ -113,6 +116,18 @@ def exchanges(door: Door, name: str, *, items: bool) -> Iterator[Json]:
         yield from page["data"]
         if not page["has_more"]:
             return
+        after = page["last_id"]
+
+
+def responses(door: Door, asked: Mapping[str, Any], limit: int) -> Iterator[Json]:
+    """So many of the history at most, page by page."""
+    after: str | None = None
+    while limit > 0:
+        page = door.responses({**asked, "limit": min(limit, BODIES), **({"after": after} if after else {})})
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        limit -= len(page["data"])
         after = page["last_id"]
 
 

@@ -65,6 +65,16 @@ class Local:
     def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
         return _listed(trees.thread(self._deps, self._project, name, limit, after, items=items))
 
+    def responses(self, asked: Mapping[str, Any]) -> Json:
+        from convstore.schemas.history import read, wanted
+        from convstore.services import history
+        from convstore.services.history import Asked
+        from convstore.services.paging import Page
+
+        known, labels = read({name: str(value) for name, value in asked.items()})
+        page = Page(**{name: known[name] for name in ("limit", "order", "after", "before") if name in known})
+        return _read(history.page(self._deps, self._project, Asked(**wanted(known, labels)), page).write())
+
     def branch(self, name: str, body: bytes) -> Answered:
         from convstore.schemas.branches import edit
         from convstore.services import branching, relay

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 from urllib.parse import quote
 
 from convstore.cli.door import Answered, Json
@@ -34,6 +35,9 @@ class Remote:
     def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
         asked = {"after": after, "limit": limit, "items": str(items).lower()}
         return _object(self._peer.get(f"/v1/responses/{_part(name)}/thread", **asked).json())
+
+    def responses(self, asked: Mapping[str, Any]) -> Json:
+        return _object(self._peer.get("/v1/responses", **asked).json())
 
     def branch(self, name: str, body: bytes) -> Answered:
         answer = self._peer.post(f"/v1/responses/{_part(name)}/branch", body, timeout_s=THINKING_S)

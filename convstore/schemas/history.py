@@ -1,12 +1,13 @@
 """The query parameters of `GET /v1/responses`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 
 from convstore.errors import InvalidRequest
+from convstore.schemas import problems
 from convstore.schemas.fields import QueryBoolean, QueryInteger, QueryWords, Text, Word
 from convstore.schemas.responses import ListInputItems
 
@@ -19,6 +20,7 @@ MEMBERS = (
     " origin origin_id question answer incomplete_reason error usage first_event_ms latency_ms metadata user"
     " safety_identifier key_id snippets input output"
 ).split()
+LABEL = "metadata."
 # What says how to list, and not what.
 _MANNERS = ("q", "sort", "order", "limit", "after", "before", "fields")
 
@@ -73,6 +75,37 @@ class ListResponses(Schema):
     conversation = _name("The id of its conversation.")
     ancestor = _name("An exchange, or a branch: only that and what hangs below it.")
     descendant = _name("An exchange, or a branch: only that and what it continues.")
+
+
+def wanted(asked: Mapping[str, Any], metadata: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What checked parameters want of the history, in the words of services/history.py. Raises InvalidRequest."""
+    by_relevance = asked.get("sort") == "relevance"
+    if by_relevance and "q" not in asked:
+        raise InvalidRequest(
+            "Only what is searched for has a relevance: 'q' is missing.", param="sort", code="invalid_value"
+        )
+    return {
+        "text": asked.get("q"),
+        "filters": filters(asked),
+        "metadata": metadata,
+        "by_relevance": by_relevance,
+        "fields": asked.get("fields"),
+    }
+
+
+def read(given: Mapping[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The checked parameters, and the labels, of what was given by name. Raises InvalidRequest."""
+    known = ListResponses()
+    own = {
+        name: [value] if name == "fields" else value
+        for name, value in given.items()
+        if name in ListResponses._declared_fields
+    }
+    labels = [(name[len(LABEL) :], value) for name, value in given.items() if name.startswith(LABEL)]
+    try:
+        return dict(known.load(own)), labels
+    except ValidationError as error:
+        raise problems.first(error) from error
 
 
 def filters(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,11 @@ class Found:
     last: str | None
     has_more: bool
 
+    def write(self) -> bytes:
+        """The JSON of the page."""
+        tail = {"first_id": self.first, "last_id": self.last, "has_more": self.has_more}
+        return b'{"object":"list","data":[' + b",".join(self.data) + b"]," + jsontext.dumps(tail)[1:]
+
 
 class _Ranked(NamedTuple):
     """How well an exchange matches; in order of relevance those with the highest come first."""

@@ -48,7 +48,7 @@ _MOST_QUEUED = 10_000
 
 
 class Filter(NamedTuple):
-    """holds: of a row that is to be listed. terms: one of these is in the index for it; None: the index knows nothing."""
+    """holds: of a row that is to be listed. terms: it has one of these in the index; None: the index cannot say."""
 
     holds: Callable[[Scope, Any], ColumnElement[bool]]
     terms: Callable[[Any], Sequence[str]] | None = None

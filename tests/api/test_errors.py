@@ -457,7 +457,7 @@ class TestUrls:
     def test_the_websocket_mode(self, stage: Stage) -> None:
         answered = stage.alice.get("/v1/responses", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
         checked(answered, 426, None, None)
-        checked(stage.alice.get("/v1/responses"), 405, "method_not_supported", None)
+        checked(stage.alice.open("PUT", "/v1/responses"), 405, "method_not_supported", None)
 
     def test_an_unknown_model(self, stage: Stage) -> None:
         message = "The model 'gpt-9' does not exist or you do not have access to it."

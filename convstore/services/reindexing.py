@@ -1,0 +1,36 @@
+"""Making exchanges searchable that are from before there was an index: in short transactions, while the service runs.
+
+What was added is in the index whatever happens then; a run that was interrupted is begun again and goes on.
+"""
+
+from collections.abc import Callable
+
+from convstore.services import projects
+from convstore.services.deps import Deps
+from convstore.storage import indexing
+
+# Exchanges a transaction: SQLite has one writer, and turns wait for it.
+BATCH = 50
+
+# Told whose exchanges are being added, how many were, and how many there are.
+Tell = Callable[[str, int, int], None]
+
+
+def reindex(deps: Deps, tell: Tell) -> int:
+    """Add what is missing, project by project, and say how many that was."""
+    return sum(_of_project(deps, project.id, project.name, tell) for project in projects.listed(deps))
+
+
+def _of_project(deps: Deps, project_id: str, name: str, tell: Tell) -> int:
+    with deps.database.reading(project_id) as scope:
+        total = indexing.count_missing(scope)
+    done, before = 0, None
+    while True:
+        tell(name, done, total)
+        with deps.database.writing(project_id) as scope:
+            found = indexing.missing(scope, BATCH, before)
+            if not found:
+                return done
+            indexing.add(deps.database, scope, found)
+        before = found[-1]
+        done += len(found)

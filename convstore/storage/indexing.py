@@ -1,0 +1,107 @@
+"""The index of what exchanges are found by, besides turns: those from before it was there, and those that leave it.
+
+What is newest is added first, and numbered backwards from what is in the index already: numbers stay in order of
+arrival, whatever arrives meanwhile.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, exists, func, select
+
+from convstore import ids
+from convstore.domain import finding
+from convstore.domain.exchange import ADDED, Exchange
+from convstore.storage import direct, exchanges, tables
+from convstore.storage.database import Database
+from convstore.storage.rows import packed
+from convstore.storage.scope import Scope
+
+_e = tables.exchanges
+_s = tables.searches
+_FINISHED = ("completed", "incomplete", "failed", "cancelled")
+
+
+def missing(scope: Scope, limit: int, before: str | None = None) -> list[str]:
+    """Exchanges that have ended and should be in the index, but are not: the newest first, those with smaller ids."""
+    query = _missing(select(_e.c.id), scope).order_by(_e.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_e.c.id < before)
+    return [row.id for row in scope.connection.execute(query)]
+
+
+def count_missing(scope: Scope) -> int:
+    """How many there are of them."""
+    query = _missing(select(func.count().label("missing")), scope)
+    return int(scope.connection.execute(query).scalar_one())
+
+
+def add(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> None:
+    """Put exchanges into the index, in the caller's transaction. The newest come first."""
+    found = _terms(scope, exchange_ids, whole=False)
+    with direct.within(database, scope.connection) as cursor:
+        for exchange_id in exchange_ids:
+            if exchange_id not in found:
+                continue
+            own = (packed(ids.PROJECT, scope.project_id), packed(ids.EXCHANGE, exchange_id))
+            if not database.is_sqlite:
+                cursor.execute(_ADD, (*own, found[exchange_id]))
+            elif cursor.execute(_NUMBER, own).rowcount > 0:
+                cursor.execute(_WORDS, (found[exchange_id], *own))
+
+
+def forget(database: Database, scope: Scope, exchange_id: str) -> None:
+    """Take an exchange out of the index, in the caller's transaction, while its bodies are still there to be read.
+
+    FTS5 is told what to forget: the terms of everything that may have been said of it.
+    """
+    own = (packed(ids.PROJECT, scope.project_id), packed(ids.EXCHANGE, exchange_id))
+    terms = _terms(scope, [exchange_id], whole=True).get(exchange_id) if database.is_sqlite else None
+    with direct.within(database, scope.connection) as cursor:
+        if terms is not None:
+            cursor.execute(_FORGET, (terms, *own))
+        cursor.execute("DELETE FROM searches WHERE project_id = ? AND exchange_id = ?", own)
+
+
+def _missing(query: Select[Any], scope: Scope) -> Select[Any]:
+    there = exists().where(_s.c.project_id == _e.c.project_id, _s.c.exchange_id == _e.c.id)
+    wanted = (_e.c.stored, _e.c.origin != ADDED, _e.c.status.in_(_FINISHED))
+    return query.select_from(_e).where(_e.c.project_id == scope.project_id, *wanted, ~there)
+
+
+def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool) -> dict[str, str]:
+    """What exchanges are found by, by id. whole: with their instructions, be they their parents' or not."""
+    parent = _e.alias("parent")
+    repeats = parent.c.settings_hash == _e.c.settings_hash
+    source = _e.outerjoin(parent, and_(parent.c.project_id == _e.c.project_id, parent.c.id == _e.c.parent_id))
+    query = select(_e.c.id, _e.c.api_key_id, repeats.label("repeats")).select_from(source)
+    rows = scope.connection.execute(query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids)))
+    known = {row.id: (row.api_key_id, bool(row.repeats) and not whole) for row in rows}
+    read = {own: exchanges.get(scope, own, hidden=True) for own in known}
+    there = {own: exchange for own, exchange in read.items() if exchange is not None}
+    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()})
+    return {own: _of(scope, exchange, items[own], *known[own]) for own, exchange in there.items()}
+
+
+def _of(scope: Scope, exchange: Exchange, placed: Sequence[exchanges.Placed], key_id: str | None, repeats: bool) -> str:
+    asked = [each.item for each in placed if not each.output]
+    said = [each.item for each in placed if each.output]
+    settings = None if repeats else exchange.settings
+    question = finding.of_question(scope.project_id, exchange, asked, settings, key_id)
+    return f"{question} {finding.of_answer(exchange, said, exchange.created_at)}"
+
+
+_NUMBER = (
+    "INSERT INTO searches (project_id, exchange_id, number)"
+    " VALUES (?, ?, (SELECT coalesce(min(number), 1) - 1 FROM searches WHERE number IS NOT NULL))"
+    " ON CONFLICT DO NOTHING"
+)
+_WORDS = (
+    "INSERT INTO search_words (rowid, words)"
+    " SELECT number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
+)
+_ADD = "INSERT INTO searches (project_id, exchange_id, words) VALUES (?, ?, ?::tsvector) ON CONFLICT DO NOTHING"
+_FORGET = (
+    "INSERT INTO search_words (search_words, rowid, words)"
+    " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
+)
