@@ -53,7 +53,7 @@ PATHS = (
     "/v1/responses?q=word1000&sort=relevance",
     "/v1/responses?q=nowhere",
 )
-EXCHANGES = (*trees.EXCHANGES, "user", "metadata", "error")
+EXCHANGES = (*trees.EXCHANGES, '"user"', "metadata", "error")
 SEARCHES = ("project_id", "exchange_id", "words")
 NUMBERS = ("project_id", "exchange_id", "number")
 _INDEX = "CREATE INDEX ix_searches_words ON searches USING gin (words) WITH (gin_pending_list_limit=256)"

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from convstore.schemas.history import MEMBERS
 from tests.conftest import Client
-from tests.local_upstream import LocalUpstream, answer, message
+from tests.local_upstream import LocalUpstream, answer, function_call, message
 
 
 def listed(client: Client, **query: Any) -> dict[str, Any]:
@@ -53,3 +54,107 @@ class TestIndex:
         assert not later["has_more"]
         back = listed(alice, q="noise", sort="relevance", limit=1, before=later["first_id"])
         assert back["data"] == page["data"]
+
+    def test_a_listed_response(self, alice: Client, weather: list[str]) -> None:
+        second, first = listed(alice, limit=2)["data"]
+        assert set(first) == set(MEMBERS) - {"snippets", "input", "output"}
+        told = {name: first[name] for name in ("object", "status", "origin", "depth", "children", "question", "answer")}
+        assert told == {
+            "object": "response",
+            "status": "completed",
+            "origin": "create",
+            "depth": 0,
+            "children": 1,
+            "question": "What is the weather like in Berlin?",
+            "answer": "It is sunny in Berlin.",
+        }
+        assert (first["user"], first["metadata"], first["usage"]["input_tokens"]) == ("u1", {"team": "red"}, 13)
+        assert (second["previous_response_id"], second["conversation_id"]) == (first["id"], first["conversation_id"])
+        assert isinstance(first["created_at"], int)
+
+    def test_snippets_of_what_was_found(self, alice: Client, weather: list[str]) -> None:
+        (found,) = listed(alice, q="天气预报 pirate")["data"]
+        shown = {each["field"]: each for each in found["snippets"]}
+        assert set(shown) == {"answer", "instructions"}
+        (start, end), *_ = shown["answer"]["highlights"]
+        assert shown["answer"]["text"][start:end] == "天气预报"
+        assert shown["answer"]["item_id"].startswith("msg_")
+        assert "snippets" not in listed(alice, q="pirate", fields="id")["data"][0]
+
+    def test_the_members_that_are_asked_for(self, alice: Client, weather: list[str]) -> None:
+        (only,) = listed(alice, q="sunny", fields="answer,output,input")["data"]
+        assert set(only) == {"id", "object", "answer", "output", "input"}
+        assert only["output"][0]["content"][0]["text"] == "It is sunny in Berlin."
+        assert only["input"][0]["role"] == "user"
+        assert listed(alice, fields="id", limit=1)["data"] == [{"id": weather[1], "object": "response"}]
+
+    def test_filters_at_the_door(
+        self, alice: Client, carol: Client, weather: list[str], upstream: LocalUpstream
+    ) -> None:
+        upstream.will(answer(function_call()))
+        called = alice.ask("Call a tool", after=weather[1])["id"]
+        name = function_call()["name"]
+        assert ids_of(alice, tool=name) == [called]
+        assert ids_of(alice, **{"metadata.team": "red"}) == [weather[0]]
+        assert ids_of(alice, **{"metadata.team": "blue"}) == []
+        assert ids_of(alice, ancestor=weather[1]) == [called, weather[1]]
+        assert ids_of(alice, descendant=weather[1], has_children="true") == weather[::-1]
+        assert ids_of(alice, user="u1", status="completed", since=1_700_000_000) == [weather[0]]
+        assert ids_of(alice, until=1_700_000_000) == []
+        assert ids_of(carol, tool=name) == ids_of(carol, q="weather") == []
+
+    def test_deleted_and_not_to_be_stored(self, alice: Client, weather: list[str]) -> None:
+        hidden = alice.ask("weather in secret", store=False)["id"]
+        alice.delete(f"/v1/responses/{weather[0]}")
+        assert ids_of(alice, q="weather") == []
+        assert {hidden, weather[0]}.isdisjoint(ids_of(alice))
+
+
+class TestWrong:
+    @pytest.mark.parametrize(
+        ("query", "param"),
+        [
+            ({"q": "x" * 10_000}, "q"),
+            ({"q": ""}, "q"),
+            ({"limit": "0"}, "limit"),
+            ({"min_total_tokens": "-1"}, "min_total_tokens"),
+            ({"min_depth": "two"}, "min_depth"),
+            ({"min_latency_ms": "5", "max_latency_ms": "4"}, "max_latency_ms"),
+            ({"since": "-5"}, "since"),
+            ({"since": "20", "until": "10"}, "until"),
+            ({"until": "99999999999999"}, "until"),
+            ({"status": "done"}, "status"),
+            ({"sort": "relevance"}, "sort"),
+            ({"fields": "id,secret"}, "fields[1]"),
+            ({"conversation": "conv_1"}, "conversation"),
+            ({"ancestor": "resp_" + "0" * 32}, "ancestor"),
+            ({"descendant": "nobody"}, "descendant"),
+            ({"has_children": "maybe"}, "has_children"),
+            ({"after": "resp_1"}, "after"),
+            ({"before": "nonsense"}, "before"),
+            ({"q": "a", "sort": "relevance", "after": "nonsense"}, "after"),
+            ({"q": "a", "sort": "relevance", "after": "é!"}, "after"),
+        ],
+    )
+    def test_it_is_named(self, alice: Client, query: dict[str, str], param: str) -> None:
+        answered = alice.get("/v1/responses", query_string=query)
+        assert answered.status_code == 400
+        assert answered.json["error"]["param"] == param
+
+    def test_a_cursor_of_another_query_or_project(self, alice: Client, carol: Client, weather: list[str]) -> None:
+        page = listed(alice, q="noise", sort="relevance", limit=1)
+        for client, other in (
+            (alice, {"q": "weather"}),
+            (alice, {"q": "noise", "user": "u1"}),
+            (carol, {"q": "noise"}),
+        ):
+            query = {**other, "sort": "relevance", "after": page["last_id"]}
+            answered = client.get("/v1/responses", query_string=query)
+            assert (answered.status_code, answered.json["error"]["param"]) == (400, "after")
+        answered = carol.get("/v1/responses", query_string={"after": weather[0]})
+        assert (answered.status_code, answered.json["error"]["param"]) == (400, "after")
+
+    @pytest.mark.parametrize("text", ['"', "a OR", "NEAR(a b)", "'; DROP TABLE", "%", "\\", "a:*", "天*", "\0", "!?"])
+    def test_signs_are_no_syntax(self, alice: Client, text: str) -> None:
+        listed(alice, q=text)
+        listed(alice, q=text, sort="relevance")

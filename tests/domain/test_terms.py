@@ -36,7 +36,7 @@ class TestWords:
     @given(anything)
     def test_of_anything_words_that_no_engine_takes_for_more(self, text: str) -> None:
         for word in terms.words([text]):
-            assert word and word.isalnum() or any(ord(sign) > 127 for sign in word)
+            assert (word and word.isalnum()) or any(ord(sign) > 127 for sign in word)
             assert not set(word) & set(" _'\"\\:*&|!()\0")
             word.encode()
 

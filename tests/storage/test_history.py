@@ -364,7 +364,7 @@ class TestPlans:
         [
             (None, {}),
             (None, {"user": "rare"}),
-            (None, {"tool": "get_weather", "min_depth": 0}),
+            (None, {"tool": "get_weather", "user": "rare"}),
             (None, {"error": "rate_limit_exceeded"}),
             (None, {"status": "in_progress"}),
             ("needle", {}),
