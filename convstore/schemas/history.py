@@ -26,7 +26,8 @@ _MANNERS = ("q", "sort", "order", "limit", "after", "before", "fields")
 
 
 def _name(description: str) -> Text:
-    return Text(allow_none=False, shortest=1, longest=255, metadata={"description": description})
+    # PostgreSQL has no text with a NUL in it.
+    return Text(allow_none=False, shortest=1, longest=255, pattern=r"[^\x00]+", metadata={"description": description})
 
 
 def _figure(description: str) -> QueryInteger:

@@ -103,6 +103,11 @@ class TestIndex:
         assert ids_of(alice, until=1_700_000_000) == []
         assert ids_of(carol, tool=name) == ids_of(carol, q="weather") == []
 
+    def test_it_describes_itself(self, alice: Client) -> None:
+        described = alice.get("/openapi.json").json["paths"]["/v1/responses"]["get"]
+        names = {each["name"] for each in described["parameters"]}
+        assert {"q", "fields", "since", "tool", "metadata"} - names == {"metadata"}
+
     def test_deleted_and_not_to_be_stored(self, alice: Client, weather: list[str]) -> None:
         hidden = alice.ask("weather in secret", store=False)["id"]
         alice.delete(f"/v1/responses/{weather[0]}")
@@ -130,6 +135,8 @@ class TestWrong:
             ({"ancestor": "resp_" + "0" * 32}, "ancestor"),
             ({"descendant": "nobody"}, "descendant"),
             ({"has_children": "maybe"}, "has_children"),
+            ({"user": "a\0"}, "user"),
+            ({"ancestor": "\0"}, "ancestor"),
             ({"after": "resp_1"}, "after"),
             ({"before": "nonsense"}, "before"),
             ({"q": "a", "sort": "relevance", "after": "nonsense"}, "after"),
@@ -156,5 +163,6 @@ class TestWrong:
 
     @pytest.mark.parametrize("text", ['"', "a OR", "NEAR(a b)", "'; DROP TABLE", "%", "\\", "a:*", "天*", "\0", "!?"])
     def test_signs_are_no_syntax(self, alice: Client, text: str) -> None:
+        assert ids_of(alice, **{"metadata.\0": text}) == []
         listed(alice, q=text)
         listed(alice, q=text, sort="relevance")
