@@ -25,7 +25,7 @@ from convstore.errors import InvalidRequest, ResponseNotFound
 from convstore.services import naming
 from convstore.services.deps import Deps
 from convstore.services.paging import Page
-from convstore.storage import conversations, exchanges, history, trees
+from convstore.storage import conversations, exchanges, history, searches, trees
 from convstore.storage.exchanges import Placed
 from convstore.storage.history import Candidate, Entry, Wanted
 from convstore.storage.scope import Scope
@@ -85,6 +85,7 @@ def page(deps: Deps, project_id: str, asked: Asked, page: Page) -> Found:
     query = terms.query(asked.text) if asked.text is not None else None
     if query is not None and not query.parts:
         return Found([], None, None, has_more=False)
+    searches.settle(deps.database)
     with deps.database.reading(project_id) as scope:
         wanted = _wanted(deps, scope, asked, query)
         reader = _Reader(scope, query, asked.fields)

@@ -59,6 +59,8 @@ def forget(database: Database, scope: Scope, exchange_id: str) -> None:
     terms = _terms(scope, [exchange_id], whole=True).get(exchange_id) if database.is_sqlite else None
     with direct.within(database, scope.connection) as cursor:
         if terms is not None:
+            # What waits of it is forgotten, too; what does not is not there to be told twice.
+            cursor.execute(_FORGET_WAITING, own)
             cursor.execute(_FORGET, (terms, *own))
         cursor.execute("DELETE FROM searches WHERE project_id = ? AND exchange_id = ?", own)
 
@@ -101,6 +103,9 @@ _WORDS = (
     " SELECT number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
 )
 _ADD = "INSERT INTO searches (project_id, exchange_id, words) VALUES (?, ?, ?::tsvector) ON CONFLICT DO NOTHING"
+_FORGET_WAITING = (
+    "DELETE FROM search_waiting WHERE number = (SELECT number FROM searches WHERE project_id = ? AND exchange_id = ?)"
+)
 _FORGET = (
     "INSERT INTO search_words (search_words, rowid, words)"
     " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"

@@ -457,6 +457,14 @@ searches = Table(
     Column("words", TSVECTOR().with_variant(Text(), "sqlite")),
     sqlite_with_rowid=False,
 )
+# On SQLite, what waits to be added to `search_words`.
+search_waiting = Table(
+    "search_waiting",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("words", Text, nullable=False),
+)
 _numbered, _worded = text("number IS NOT NULL"), text("words IS NOT NULL")
 Index("ix_searches_number", searches.c.number, unique=True, sqlite_where=_numbered, postgresql_where=_numbered)
 # A search reads all that waits to be put in order: 256 KiB of it is read in no time.

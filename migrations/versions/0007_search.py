@@ -26,6 +26,13 @@ def upgrade():
         sa.PrimaryKeyConstraint("project_id", "exchange_id", name="pk_searches"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "search_waiting",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_search_waiting"),
+    )
     numbered = sa.text("number IS NOT NULL")
     op.create_index(
         "ix_searches_number",
@@ -45,11 +52,12 @@ def upgrade():
     )
     if op.get_bind().dialect.name == "sqlite":
         op.execute(WORDS)
-        # Each turn writes two small segments: merged eight at a time, they cost least.
+        # Small segments merged eight at a time cost least.
         op.execute("INSERT INTO search_words (search_words, rank) VALUES ('automerge', 8)")
 
 
 def downgrade():
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE search_words")
+    op.drop_table("search_waiting")
     op.drop_table("searches")

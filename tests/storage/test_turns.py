@@ -368,7 +368,7 @@ class TestEnd:
         place = acme.begun("u")
         with counted() as statements:
             acme.end(place, "m", "m", "m")
-        assert statements[0] <= (6 if acme.database.is_sqlite else 1)
+        assert statements[0] <= (8 if acme.database.is_sqlite else 1)
 
 
 class TestPayloads:
