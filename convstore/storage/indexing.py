@@ -12,7 +12,7 @@ from sqlalchemy import Select, and_, exists, func, select
 from convstore import ids
 from convstore.domain import finding
 from convstore.domain.exchange import ADDED, Exchange
-from convstore.storage import direct, exchanges, tables
+from convstore.storage import direct, exchanges, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -59,8 +59,8 @@ def forget(database: Database, scope: Scope, exchange_id: str) -> None:
     terms = _terms(scope, [exchange_id], whole=True).get(exchange_id) if database.is_sqlite else None
     with direct.within(database, scope.connection) as cursor:
         if terms is not None:
-            # What waits of it is forgotten, too; what does not is not there to be told twice.
-            cursor.execute(_FORGET_WAITING, own)
+            # FTS5 takes the forgetting of what was never there for damage.
+            searches.settle_within(cursor)
             cursor.execute(_FORGET, (terms, *own))
         cursor.execute("DELETE FROM searches WHERE project_id = ? AND exchange_id = ?", own)
 
@@ -103,9 +103,6 @@ _WORDS = (
     " SELECT number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
 )
 _ADD = "INSERT INTO searches (project_id, exchange_id, words) VALUES (?, ?, ?::tsvector) ON CONFLICT DO NOTHING"
-_FORGET_WAITING = (
-    "DELETE FROM search_waiting WHERE number = (SELECT number FROM searches WHERE project_id = ? AND exchange_id = ?)"
-)
 _FORGET = (
     "INSERT INTO search_words (search_words, rowid, words)"
     " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"

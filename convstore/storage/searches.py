@@ -17,6 +17,7 @@ from convstore.domain import finding
 from convstore.domain.exchange import Beginning, Ending
 from convstore.storage import direct, tables
 from convstore.storage.database import Database
+from convstore.storage.direct import Cursor
 from convstore.storage.rows import packed
 from convstore.storage.statements import Insert, Other, Write
 
@@ -54,8 +55,13 @@ def settle(database: Database) -> None:
         if cursor.execute("SELECT 1 FROM search_waiting LIMIT 1").fetchone() is None:
             return
     with direct.writing(database) as cursor:
-        cursor.execute(f"{_SETTLE} {_BY_NUMBER}")
-        cursor.execute(_DONE)
+        settle_within(cursor)
+
+
+def settle_within(cursor: Cursor) -> None:
+    """The same in a transaction on SQLite."""
+    cursor.execute(f"{_SETTLE} {_BY_NUMBER}")
+    cursor.execute(_DONE)
 
 
 _NUMBER = (
