@@ -66,9 +66,9 @@ def _of_part(part: Any) -> str:
 
 def _line(text: str) -> str | None:
     """The first line that says anything, its spaces made one; None when there is none."""
-    found = _LINE.search(text)
-    if found is None:
-        return None
-    # Columns take neither NUL nor half a surrogate pair; nobody wants control characters in a list.
-    line = " ".join("".join(c if c.isprintable() else " " for c in found[0]).split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    for found in _LINE.finditer(text):
+        # Columns take neither NUL nor half a surrogate pair; nobody wants control characters in a list.
+        line = " ".join("".join(c if c.isprintable() else " " for c in found[0]).split())
+        if line:
+            return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    return None

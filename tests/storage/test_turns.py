@@ -444,7 +444,8 @@ class TestPlans:
             with Plans(acme.database) as plans:
                 turns.begin(acme.database, acme.project, beginning, PROCESS, IdempotencyKey(tip, b"\0" * 32))
                 acme.end(beginning.place, "m")
-            assert plans.walked() == []
+            # What waits to be found is 128 rows at most, whatever the store.
+            assert [step for step in plans.walked() if "search_waiting" not in step] == []
 
 
 class TestFailures:
