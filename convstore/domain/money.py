@@ -9,8 +9,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 SMALLEST = Decimal("0.000000000001")
 _MILLION = 10**6
-# More in one amount is a mistake, of whoever counted or of whoever named the price. Fits 64 bits as millionths.
-LARGEST = Decimal(10**12)
+# More in one amount is a mistake, of whoever counted or of whoever named the price. The sum of thousands of such fits
+# 64 bits as millionths.
+LARGEST = Decimal(10**9)
 
 
 def rounded(amount: Decimal) -> Decimal:
@@ -25,7 +26,12 @@ def split(amount: Decimal) -> tuple[int, int]:
 
 def joined(millionths: int, rest: int) -> Decimal:
     """The amount of sums of both."""
-    return Decimal(int(millionths) * _MILLION + int(rest)).scaleb(-12)
+    return Decimal(whole(millionths, rest)).scaleb(-12)
+
+
+def whole(millionths: int, rest: int) -> int:
+    """The same in millionths of a millionth: what sums are counted in."""
+    return int(millionths) * _MILLION + int(rest)
 
 
 def plain(amount: Decimal) -> str:

@@ -41,7 +41,9 @@ def with_entry(deps: Deps, billed: Billed, begun: Beginning | Exchange, ending: 
     tier = _service_tier(begun, ending)
     calls = cost.calls_in(ending.output)
     charged = NOT_BILLED
-    if usage is not None:
+    if usage is not None and not cost.is_credible(usage):
+        charged = cost.unknown(Reason.INCREDIBLE_USAGE)
+    elif usage is not None:
         names = [name for name in (ending.model, billed.model, begun.requested_model) if name]
         rule = deps.prices.rule(billed.project_id, billed.upstream or "", names, tier, begun.created_at)
         charged = cost.of(usage, calls, rule, basis=basis) if rule else cost.unknown(Reason.NO_PRICE)

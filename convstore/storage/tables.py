@@ -12,6 +12,7 @@
     processes ─< jobs                                      who runs it
     exchanges ── ledger                                    what each took and cost; written once, with its end
     projects ─< spending                                   sums of the ledger, for the budgets
+    projects ─< conversation_costs, quarter_costs          the same for reports: by conversation, and by time
     projects ─< prices, budgets
     exchanges ── searches                                  what an exchange is found by
 
@@ -23,6 +24,8 @@ See docs/decisions/0002-lanes.md. Lanes are derived: parent_id alone defines the
 The tables a turn writes have no foreign keys: PostgreSQL locks the referenced row for each one, and every turn of a
 project refers to the same project and key. What they would guard, `turns.py` reads in the same request.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -400,6 +403,52 @@ spending = Table(
     Column("exchanges", BigInteger, nullable=False),
     Column("millionths", BigInteger, nullable=False),
     Column("rest", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": "50"},
+)
+
+
+def _sums() -> list[Column[Any]]:
+    """What is added up of the ledger's rows. A cost that is not known adds to no amount."""
+    names = "input_tokens cached_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens".split()
+    return [Column(name, BigInteger, nullable=False) for name in ("exchanges", *names, "millionths", "rest")]
+
+
+conversation_costs = Table(
+    "conversation_costs",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("conversation_id", Id(ids.CONVERSATION), primary_key=True),
+    # As in the ledger; empty where there is none.
+    Column("basis", String(16), primary_key=True),
+    Column("reason", String(32), primary_key=True),
+    Column("currency", String(16), primary_key=True),
+    *_sums(),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": "70"},
+)
+
+quarter_costs = Table(
+    "quarter_costs",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    # The quarter of an hour of the request, counted from 1970 in UTC: every zone's days begin with one.
+    Column("quarter", Integer, primary_key=True),
+    # Stands for the columns from api_key_id to currency: their names would not fit an index.
+    Column("digest", LargeBinary(16), primary_key=True),
+    # As in spending.
+    Column("slot", Integer, primary_key=True),
+    Column("api_key_id", Id(ids.KEY)),
+    Column("requested_model", String(255), nullable=False),
+    Column("model", String(255)),
+    Column("upstream", String(64)),
+    Column("origin", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("service_tier", String(32)),
+    Column("basis", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("currency", String(16)),
+    *_sums(),
     sqlite_with_rowid=False,
     postgresql_with={"fillfactor": "50"},
 )

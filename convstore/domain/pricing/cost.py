@@ -112,9 +112,15 @@ def unknown(reason: Reason) -> Cost:
     return Cost(Basis.UNKNOWN, reason=reason)
 
 
+def is_credible(usage: Usage) -> bool:
+    """Whether so many tokens can be those of one answer."""
+    counts = (usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning, usage.total)
+    return max(counts) <= MOST_TOKENS
+
+
 def of(usage: Usage, calls: Calls, rule: Rule, *, basis: Basis = Basis.REPORTED) -> Cost:
     """What these tokens and calls cost by a rule."""
-    if max(usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning) > MOST_TOKENS:
+    if not is_credible(usage):
         return unknown(Reason.INCREDIBLE_USAGE)
     counted = _counted(usage, calls, rule)
     if counted is None:
