@@ -10,6 +10,7 @@
     GET     /v1/responses/{id}/thread            the exchanges from the root to this one
     GET     /v1/responses/{id}/children          what continues it
     GET     /v1/responses/{id}/context           exactly what the model was shown
+    GET     /v1/responses/{id}/cost              what it cost, and the path to it
     POST    /v1/responses/{id}/branch            its question again, with edits
     POST    /v1/responses/{id}/replay            its thread again, on other models
     GET     /v1/branches                         names for exchanges
@@ -23,6 +24,7 @@
     POST    /v1/conversations                    begin a conversation
     GET     /v1/conversations                    list them, with their titles
     GET     /v1/conversations/{id}/tree          the tree of its exchanges, with figures
+    GET     /v1/conversations/{id}/cost          what it cost, in its parts
     GET     /v1/conversations/{id}/tips          those that nothing continues
     GET     /v1/conversations/{id}               a conversation
     POST    /v1/conversations/{id}               replace its metadata, or its title
@@ -39,6 +41,7 @@
     POST    /v1/prices                           name prices
     GET     /v1/prices/find                      which price applies to a model, the price library's among them
     DELETE  /v1/prices/{id}                      forget one
+    GET     /v1/costs                            reports: groups of exchanges, and what they cost
     GET     /v1/budgets                          what may be spent, and what has been
     POST    /v1/budgets                          set a limit
     GET     /v1/budgets/{id}                     one of them
@@ -62,6 +65,7 @@ from convstore.api import (
     branches,
     budgets,
     conversations,
+    costs,
     diff,
     docs,
     errors,
@@ -86,6 +90,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, reconciliation, prices, budgets, models, jobs)
+    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

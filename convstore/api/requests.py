@@ -83,7 +83,8 @@ def query(schema: type[Schema]) -> dict[str, Any]:
     """The query parameters of a schema; others are ignored, as the API does. Raises InvalidRequest."""
     known = schema()
     given: dict[str, Any] = {}
-    for name, field in known.fields.items():
+    for field in known.fields.values():
+        name = str(field.data_key or field.name)
         values = request.args.getlist(name)
         if isinstance(field, QueryWords):
             values = values + request.args.getlist(f"{name}[]")

@@ -8,7 +8,7 @@ either fit 64 bits on every engine, however many rows they are of, and no engine
 from decimal import ROUND_HALF_EVEN, Decimal
 
 SMALLEST = Decimal("0.000000000001")
-_MILLION = 10**6
+MILLION = 10**6
 # More in one amount is a mistake, of whoever counted or of whoever named the price. The sum of thousands of such fits
 # 64 bits as millionths.
 LARGEST = Decimal(10**9)
@@ -21,7 +21,7 @@ def rounded(amount: Decimal) -> Decimal:
 
 def split(amount: Decimal) -> tuple[int, int]:
     """(millionths, millionths of a millionth) of an amount that is not negative."""
-    return divmod(int(amount.scaleb(12)), _MILLION)
+    return divmod(int(amount.scaleb(12)), MILLION)
 
 
 def joined(millionths: int, rest: int) -> Decimal:
@@ -31,7 +31,7 @@ def joined(millionths: int, rest: int) -> Decimal:
 
 def whole(millionths: int, rest: int) -> int:
     """The same in millionths of a millionth: what sums are counted in."""
-    return int(millionths) * _MILLION + int(rest)
+    return int(millionths) * MILLION + int(rest)
 
 
 def plain(amount: Decimal) -> str:

@@ -74,6 +74,14 @@ def title(scope: Scope, conversation_id: str) -> str | None:
     return scope.connection.execute(query).scalar()
 
 
+def titles(scope: Scope, conversation_ids: Sequence[str]) -> dict[str, str | None]:
+    """The same of several, by id."""
+    query = select(_c.c.id, _title()).where(
+        _c.c.project_id == scope.project_id, _c.c.id.in_(conversation_ids), _c.c.deleted_at.is_(None)
+    )
+    return {row.id: row.title for row in scope.connection.execute(query)}
+
+
 def listed(
     scope: Scope,
     limit: int,

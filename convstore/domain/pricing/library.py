@@ -31,7 +31,15 @@ _KINDS = {
 
 def rule(upstream_url: str, model: str, service_tier: str | None, at: datetime) -> Rule | None:
     """The price of a model at the provider behind a URL, at that moment; None when the library knows none."""
-    found = _found(upstream_url, model)
+    return _priced(_found(upstream_url, model), service_tier, at)
+
+
+def rule_at(provider: str | None, model: str, service_tier: str | None, at: datetime) -> Rule | None:
+    """The same at the provider that the library calls so; without one, at the one whose model it most likely is."""
+    return _priced(_found_at(provider, model), service_tier, at)
+
+
+def _priced(found: tuple[str, Any] | None, service_tier: str | None, at: datetime) -> Rule | None:
     if found is None:
         return None
     provider, known = found
@@ -65,6 +73,15 @@ def _found(upstream_url: str, model: str) -> tuple[str, Any] | None:
     except LookupError:
         return None
     return provider.id, known
+
+
+@lru_cache(maxsize=1024)
+def _found_at(provider: str | None, model: str) -> tuple[str, Any] | None:
+    try:
+        found, known = _snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    return found.id, known
 
 
 def _is_local(url: str) -> bool:
