@@ -82,6 +82,10 @@ def _totals(totals: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
         left, right, delta = (totals[side][name] for side in ("left", "right", "delta"))
         signed = "?" if delta is None else f"{delta:+d}"
         yield Text(f"    {label}: {_known(left)} → {_known(right)} ({signed})", "dim")
+    sides = [{each["currency"]: each["amount"] for each in totals[side]["costs"]} for side in ("left", "right")]
+    for each in totals["delta"]["costs"]:
+        left, right = (side.get(each["currency"], "0") for side in sides)
+        yield terminal.line(f"    cost: {left} → {right} {each['currency']} ({each['amount']})", "dim")
 
 
 def _known(figure: int | None) -> str:

@@ -48,6 +48,8 @@ def _figures(node: Node) -> Iterator[str]:
         yield f"{usage['input_tokens']}+{usage['output_tokens']} tokens"
     if node["latency_ms"] is not None and node["model"]:
         yield f"{node['latency_ms'] / 1000:.2f} s"
+    if node["cost"] is not None and node["currency"]:
+        yield f"{node['cost']} {node['currency']}"
 
 
 def said(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -81,10 +81,14 @@ def _children(nodes: Sequence[Node]) -> Mapping[str | None, Sequence[Node]]:
 
 
 def _line(node: Node, *, full_ids: bool) -> Text:
+    below = node["subtree"]
+    # Of a tip it would be its own again.
+    spent = ", ".join(f"{each['amount']} {each['currency']}" for each in below["costs"]) if below["nodes"] > 1 else ""
+    shown = {**node, "currency": f"{node['currency']} of {spent} below"} if spent and node["cost"] else node
     return (
         Text()
         .append("● ", "dim" if node["deleted"] else "green")
-        .append_text(exchange.line(node, full_id=full_ids, is_tip=node["is_tip"]))
+        .append_text(exchange.line(shown, full_id=full_ids, is_tip=node["is_tip"]))
     )
 
 
@@ -104,6 +108,14 @@ def _totals(total: Mapping[str, Any]) -> Iterator[str]:
     yield f"{total['output_tokens']} output tokens ({total['reasoning_tokens']} reasoning)"
     if total["without_usage"]:
         yield f"{total['without_usage']} without usage"
+    yield from _costs(total)
+
+
+def _costs(sums: Mapping[str, Any]) -> Iterator[str]:
+    for each in sums["costs"]:
+        yield f"{each['amount']} {each['currency']}"
+    if sums["unpriced"]["exchanges"]:
+        yield f"{sums['unpriced']['exchanges']} of unknown cost"
 
 
 def _counted(number: int, what: str) -> str:

@@ -11,6 +11,7 @@ from convstore.domain import jsontext
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import Item
 from convstore.domain.ledger import Entry
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.response import Response
 from convstore.domain.usage import Usage
 
@@ -245,6 +246,8 @@ class Exchange:
     origin_id: str | None = None
     first_event_at: datetime | None = None
     api_key_id: str | None = None
+    # What it cost, without its lines; only where figures are read.
+    cost: Cost | None = None
 
     @property
     def place(self) -> Place:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from convstore.domain import costs
+from convstore.domain.costs import Money
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.usage import Usage
 from convstore.errors import ThreadDamaged
 
@@ -26,6 +29,8 @@ class Leaf(NamedTuple):
     lane: str
     depth: int
     usage: Usage | None
+    # None while it has not ended.
+    cost: Cost | None = None
 
 
 class Run(NamedTuple):
@@ -55,6 +60,7 @@ class Figures:
     reasoning: int = 0
     total: int = 0
     unknown: int = 0
+    money: Money = field(default_factory=Money)
 
     def add(self, other: "Figures") -> None:
         """Count another subtree in."""
@@ -66,10 +72,16 @@ class Figures:
         self.reasoning += other.reasoning
         self.total += other.total
         self.unknown += other.unknown
+        self.money.add(other.money)
 
-    def count(self, usage: Usage | None) -> None:
+    def copy(self) -> "Figures":
+        return replace(self, money=self.money.copy())
+
+    def count(self, usage: Usage | None, cost: Cost | None = None) -> None:
         """Count one exchange in."""
         self.nodes += 1
+        if cost is not None:
+            self.money.count_one(cost)
         if usage is None:
             self.unknown += 1
             return
@@ -79,7 +91,7 @@ class Figures:
         self.reasoning += usage.reasoning
         self.total += usage.total
 
-    def as_dict(self) -> dict[str, int | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The API's form."""
         return {
             "nodes": self.nodes,
@@ -90,6 +102,7 @@ class Figures:
             "reasoning_tokens": self.reasoning,
             "total_tokens": self.total,
             "without_usage": self.unknown,
+            **self.money.as_dict(),
         }
 
 
@@ -118,6 +131,8 @@ class Node:
     first_event_at: datetime | None
     completed_at: datetime | None
     deleted_at: datetime | None
+    # Without its lines; None while it has not ended.
+    cost: Cost | None = None
 
     def as_dict(self, branches: Sequence[str] = ()) -> dict[str, Any]:
         """The API's form. Of a deleted exchange nothing is shown that anybody said."""
@@ -140,6 +155,7 @@ class Node:
             "incomplete_reason": self.incomplete_reason,
             "error": self.error_code,
             "usage": self.usage.as_api() if self.usage else None,
+            **costs.of_one(self.cost),
             "created_at": self.created_at.timestamp(),
             "first_event_ms": _ms(self.created_at, self.first_event_at),
             "latency_ms": _ms(self.created_at, self.completed_at),
@@ -201,11 +217,11 @@ class Tree:
             place = leaf.lane, leaf.depth
             if not self._is_there(place):
                 continue  # it was stored meanwhile
-            sums.count(leaf.usage)
+            sums.count(leaf.usage, leaf.cost)
             sums.tips += self.is_tip(place)
             for lane in self._hanging.get(place, ()):
                 sums.add(self._sums[lane])
-            found[place] = replace(sums)
+            found[place] = sums.copy()
         return found
 
     def total(self) -> Figures:
@@ -222,7 +238,7 @@ class Tree:
 
     def _count(self) -> dict[str, Figures]:
         """The sums of each lane with all that hangs from it."""
-        found = {lane: replace(run.sums) for lane, run in self.runs.items()}
+        found = {lane: run.sums.copy() for lane, run in self.runs.items()}
         for lane, run in self.runs.items():
             found[lane].tips += self.is_tip((lane, run.depth + run.sums.nodes - 1))
         # A lane begins deeper than the one it hangs from: from the deepest on, what hangs is known.

@@ -27,6 +27,14 @@ def figure_rows(left: Figures, right: Figures, delta: Figures) -> list[tuple[str
         (label, _number(left[name]), _number(right[name]), _signed(delta[name]))
         for name, label in FIGURES.items()
         if name in left
+    ] + _cost_rows(left, right, delta)
+
+
+def _cost_rows(left: Figures, right: Figures, delta: Figures) -> list[tuple[str, str, str, str]]:
+    sides = [{each["currency"]: str(each["amount"]) for each in side["costs"]} for side in (left, right, delta)]
+    return [
+        (f"cost, {on_a_line(code)}", sides[0].get(code, "0"), sides[1].get(code, "0"), amount)
+        for code, amount in sides[2].items()
     ]
 
 

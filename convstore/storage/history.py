@@ -146,6 +146,7 @@ def entries(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Entry]:
     """What is listed of these exchanges, by id. One statement."""
     columns = (*trees.HEADER, _e.c.lane, _e.c.user, _e.c.safety_identifier, _e.c.metadata, _e.c.api_key_id)
     query: Select[Any] = select(*columns, _children().label("children"))
+    query = query.select_from(trees.WITH_COST)
     query = query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids))
     return {
         row.id: Entry(

@@ -15,7 +15,7 @@ from convstore import ids
 from convstore.domain import jsontext, money
 from convstore.domain.ledger import Entry
 from convstore.domain.pricing import cost
-from convstore.domain.pricing.cost import Cost, Reason
+from convstore.domain.pricing.cost import Basis, Cost, Reason
 from convstore.domain.usage import columns as usage_columns
 from convstore.storage import tables
 from convstore.storage.database import Database
@@ -33,6 +33,8 @@ _SUMS = ("exchanges", "millionths", "rest")
 _SPENDING = ("project_id", "day", "api_key_id", "currency", "slot", *_SUMS)
 # The columns that a cost is read from.
 COST = tuple(_l.c[name] for name in ("basis", "reason", "currency", "millionths", "rest", "detail"))
+# The same but for its lines.
+AMOUNT = ("basis", "reason", "currency", "millionths", "rest")
 # Rows of spending that the turns of one key take turns on, where writers wait for one another's commits.
 SLOTS = 8
 NO_KEY = bytes(16)
@@ -79,8 +81,8 @@ def rows(database: Database, project_id: str, entry: Entry) -> list[Write]:
         spent = (project, entry.day.toordinal(), key or NO_KEY, currency, slot, 1, *split)
         writes.append(Insert(tables.spending, _SPENDING, [spent], if_updated=True, adds=_SUMS))
     sums = (1, *(count or 0 for count in tokens), *(count or 0 for count in split))
-    alike = (key, entry.requested_model, entry.model, entry.upstream, str(entry.origin), entry.status)
-    alike += (entry.service_tier, basis, reason, currency)
+    asked = (key, entry.requested_model, entry.model, entry.upstream, str(entry.origin), entry.status)
+    alike = (*asked, entry.service_tier, basis, reason, currency)
     at = (project, created_at // QUARTER_US, digest(alike), slot, *alike, *sums)
     writes.append(Insert(tables.quarter_costs, _OF_QUARTER, [at], if_updated=True, adds=_ADDED))
     of = (project, conversation, basis, reason or "", currency or "", *sums)
@@ -100,6 +102,16 @@ def cost_of(scope: Scope, exchange_id: str) -> Cost | None:
     query = query.where(_l.c.project_id == scope.project_id, _l.c.exchange_id == exchange_id)
     row = scope.connection.execute(query).fetchone()
     return read(row) if row is not None else None
+
+
+def of_columns(
+    basis: str | None, reason: str | None, currency: str | None, millionths: int | None, rest: int | None
+) -> Cost | None:
+    """The cost in the columns of AMOUNT, without its lines; None where there is no entry."""
+    if basis is None:
+        return None
+    amount = money.joined(millionths, rest or 0) if millionths is not None else None
+    return Cost(Basis(basis), amount, currency, Reason(reason) if reason else None)
 
 
 def read(row: Any) -> Cost:

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from sqlalchemy import and_, select
 
 from convstore.domain.exchange import NOTHING, Exchange
-from convstore.storage import exchanges, paths, tables
+from convstore.storage import exchanges, ledger, paths, tables
 from convstore.storage.scope import Scope
 
 _e = tables.exchanges
 _p = tables.payloads
+_l = tables.ledger
+_COST = tuple(_l.c[name] for name in ledger.AMOUNT)
+_IN_LEDGER = and_(_l.c.project_id == _e.c.project_id, _l.c.exchange_id == _e.c.id)
 
 
 def lanes(scope: Scope, tip_id: str) -> dict[str, int]:
@@ -44,9 +47,12 @@ def turns(scope: Scope, tip_id: str, after: int) -> list[Exchange]:
         _e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth, _e.c.project_id == scope.project_id)
     )
     rows = scope.connection.execute(
-        select(_e).select_from(behind).where(_e.c.depth > after).order_by(_e.c.depth)
+        select(_e, *_COST).select_from(behind.outerjoin(_l, _IN_LEDGER)).where(_e.c.depth > after).order_by(_e.c.depth)
     ).fetchall()
     hashes = select(_e.c.settings_hash).select_from(behind).where(_e.c.depth > after)
     query = select(_p.c.hash, _p.c.body).where(_p.c.project_id == scope.project_id, _p.c.hash.in_(hashes))
     settings = {bytes(row.hash): row.body for row in scope.connection.execute(query)} if rows else {}
-    return [exchanges.of_row(row, settings.get(bytes(row.settings_hash), NOTHING)) for row in rows]
+    found = [exchanges.of_row(row, settings.get(bytes(row.settings_hash), NOTHING)) for row in rows]
+    for exchange, row in zip(found, rows, strict=True):
+        exchange.cost = ledger.of_columns(row.basis, row.reason, row.currency, row.millionths, row.rest)
+    return found

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, literal_column, select, union_all
 
 from convstore import ids
-from convstore.domain import jsontext, usage
+from convstore.domain import jsontext, money, usage
+from convstore.domain.costs import Money
 from convstore.domain.tree import Figures, Lane, Leaf, Node, Run
-from convstore.storage import direct, paths, tables
+from convstore.storage import direct, ledger, paths, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -26,7 +27,14 @@ _PLAIN = tuple(
     "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
     "answer incomplete_reason created_at first_event_at completed_at deleted_at".split()
 )
-HEADER: tuple[Any, ...] = tuple(_e.c[name] for name in (*_PLAIN, *usage.COLUMNS, "error"))
+_l = tables.ledger
+# What a node is made of, and from where.
+HEADER: tuple[Any, ...] = (
+    *(_e.c[name] for name in (*_PLAIN, *usage.COLUMNS, "error")),
+    *(_l.c[name] for name in ledger.AMOUNT),
+)
+IN_LEDGER = and_(_l.c.project_id == _e.c.project_id, _l.c.exchange_id == _e.c.id)
+WITH_COST = _e.outerjoin(_l, IN_LEDGER)
 
 
 def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str, Lane]:
@@ -44,10 +52,19 @@ def lanes(database: Database, project_id: str, conversation_id: str) -> dict[str
 def runs(database: Database, project_id: str, lanes_from: Mapping[str, int]) -> dict[str, Run]:
     """What there is of these lanes, each from a depth on, with the sums of its exchanges."""
     found: dict[str, Run] = {}
-    for lane, depth, nodes, known, *halves in _of_lanes(database, project_id, lanes_from, _RUNS):
+    # A row for each way in which costs of a lane are known, or not.
+    for lane, depth, nodes, known, *rest in _of_lanes(database, project_id, lanes_from, _RUNS):
+        halves, (basis, reason, currency, millionths, least) = rest[:-5], rest[-5:]
         high, low = map(int, halves[::2]), map(int, halves[1::2])
         tokens = dict(zip(_SUMMED, ((one << 32) + other for one, other in zip(high, low, strict=True)), strict=True))
-        found[_exchange(lane)] = Run(depth, Figures(nodes=nodes, unknown=nodes - known, **tokens))
+        sums = Figures(nodes, unknown=nodes - known, money=Money(), **tokens)
+        if basis is not None:
+            sums.money.count(basis, reason, currency, money.whole(millionths or 0, least or 0), nodes)
+        own = _exchange(lane)
+        there = found.get(own)
+        if there is not None:
+            sums.add(there.sums)
+        found[own] = Run(depth if there is None else min(depth, there.depth), sums)
     return found
 
 
@@ -55,9 +72,10 @@ def members(database: Database, project_id: str, lanes_from: Mapping[str, int]) 
     """The exchanges of these lanes, each from a depth on, with their figures: by lane, in order."""
     names = {packed(ids.EXCHANGE, lane): lane for lane in lanes_from}
     found: dict[str, list[Leaf]] = {lane: [] for lane in lanes_from}
-    for own, lane, depth, *counts in _of_lanes(database, project_id, lanes_from, _MEMBERS):
-        name = names[bytes(lane)]
-        found[name].append(Leaf(_exchange(own), name, depth, usage.of_columns(*counts)))
+    for own, lane, depth, *rest in _of_lanes(database, project_id, lanes_from, _MEMBERS):
+        name, counts = names[bytes(lane)], rest[: len(usage.COLUMNS)]
+        cost = ledger.of_columns(*rest[len(usage.COLUMNS) :])
+        found[name].append(Leaf(_exchange(own), name, depth, usage.of_columns(*counts), cost))
     return found
 
 
@@ -79,8 +97,10 @@ def nodes(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Node]:
     """The headers of these exchanges, by id."""
     found: dict[str, Node] = {}
     for start in range(0, len(exchange_ids), MOST):
-        query = select(*HEADER).where(
-            _e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids[start : start + MOST])
+        query = (
+            select(*HEADER)
+            .select_from(WITH_COST)
+            .where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids[start : start + MOST]))
         )
         found |= {row.id: node(row) for row in scope.connection.execute(query)}
     return found
@@ -96,7 +116,7 @@ def place(scope: Scope, exchange_id: str) -> tuple[str, str, int] | None:
 def thread(scope: Scope, tip_id: str, first: int, last: int) -> list[Node]:
     """The headers of a thread's exchanges from one depth to another, in order. One statement."""
     path = paths.to(scope, tip_id)
-    source = path.join(_e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth))
+    source = path.join(_e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth)).outerjoin(_l, IN_LEDGER)
     query = select(*HEADER).select_from(source).where(_e.c.project_id == scope.project_id)
     rows = scope.connection.execute(query.where(_e.c.depth >= first, _e.c.depth <= last).order_by(_e.c.depth))
     return [node(row) for row in rows]
@@ -124,7 +144,8 @@ def children(scope: Scope, exchange_id: str, limit: int, after: str | None = Non
     # The index of parents holds what opens a lane; SQLite compares texts to see that it may be used.
     opening = select(_e.c.id).where(_e.c.parent_id == exchange_id, literal_column("exchanges.lane = exchanges.id"))
     both = union_all(going_on, opening).subquery()
-    query = select(*HEADER).where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
+    query = select(*HEADER).select_from(WITH_COST)
+    query = query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
     if after is not None:
         query = query.where(_e.c.id > after)
     return [node(row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
@@ -137,7 +158,7 @@ def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = Non
     """
     lane, inner = _e.alias("lane"), _e.alias("inner")
     last = select(func.max(inner.c.depth)).where(inner.c.lane == lane.c.id).scalar_subquery()
-    source = lane.join(_e, and_(_e.c.lane == lane.c.id, _e.c.depth == last))
+    source = lane.join(_e, and_(_e.c.lane == lane.c.id, _e.c.depth == last)).outerjoin(_l, IN_LEDGER)
     query: Select[Any] = select(*HEADER).select_from(source)
     query = query.where(lane.c.conversation_id == conversation_id, literal_column("lane.lane = lane.id"))
     query = query.where(lane.c.project_id == scope.project_id)
@@ -154,6 +175,7 @@ def node(row: Row[Any]) -> Node:
         **{name: columns[name] for name in _PLAIN},
         usage=usage.of_columns(*(columns[name] for name in usage.COLUMNS)),
         error_code=error.get("code") if error else None,
+        cost=ledger.of_columns(*(columns[name] for name in ledger.AMOUNT)),
     )
 
 
@@ -169,10 +191,12 @@ _LANES = (
 
 # Each lane is a range of the index of places, however many there are.
 _IN_LANES = (
-    " FROM wanted CROSS JOIN exchanges e WHERE e.lane = wanted.lane AND e.depth >= wanted.depth AND e.project_id = ?"
+    " FROM wanted CROSS JOIN exchanges e LEFT JOIN ledger l ON l.project_id = e.project_id AND l.exchange_id = e.id"
+    " WHERE e.lane = wanted.lane AND e.depth >= wanted.depth AND e.project_id = ?"
 )
 _MEMBERS = (
-    f"SELECT e.id, e.lane, e.depth, {', '.join(f'e.{name}' for name in usage.COLUMNS)}",
+    f"SELECT e.id, e.lane, e.depth, {', '.join(f'e.{name}' for name in usage.COLUMNS)}, "
+    f"{', '.join(f'l.{name}' for name in ledger.AMOUNT)}",
     " ORDER BY e.lane, e.depth",
 )
 _SUMMED = tuple(name.removesuffix("_tokens") for name in usage.COLUMNS if name != "cache_write_tokens")
@@ -180,4 +204,8 @@ _SUMMED = tuple(name.removesuffix("_tokens") for name in usage.COLUMNS if name !
 _HALVES = ", ".join(
     f"sum(coalesce(e.{name}_tokens, 0) {half})" for name in _SUMMED for half in (">> 32", "& 4294967295")
 )
-_RUNS = (f"SELECT e.lane, min(e.depth), count(*), count(e.input_tokens), {_HALVES}", " GROUP BY e.lane")
+_RUNS = (
+    f"SELECT e.lane, min(e.depth), count(*), count(e.input_tokens), {_HALVES}, l.basis, l.reason,"
+    " l.currency, sum(l.millionths), sum(l.rest)",
+    " GROUP BY e.lane, l.basis, l.reason, l.currency",
+)

@@ -84,7 +84,7 @@ class TestJson:
         assert (said["left"]["id"], said["left"]["role"]) == (shown["id"], "assistant")
         assert pair["left"]["model"] == "gpt-5.4-2026-03-05"
         assert (pair["left"]["total_tokens"], pair["delta"]["total_tokens"]) == (18, 0)
-        assert (pair["left"]["cost"], pair["left"]["cost_reason"]) == (None, "unpriced")
+        assert (pair["left"]["cost"], pair["left"]["cost_reason"]) == (None, "no_price")
         assert [found["totals"][side]["turns"] for side in ("left", "right", "delta")] == [1, 2, 1]
         assert [found["totals"][side]["total_tokens"] for side in ("left", "right", "delta")] == [18, 36, 18]
 

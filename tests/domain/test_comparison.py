@@ -169,14 +169,14 @@ class TestFigures:
         found = compared(turn(tokens=10, seconds=2), turn(tokens=15, seconds=1.5)).turns[0].as_dict()
         assert (found["status"], found["left"]["input_tokens"], found["right"]["latency_ms"]) == ("same", 10, 1500)
         assert (found["delta"]["total_tokens"], found["delta"]["latency_ms"]) == (10, -500)
-        assert (found["left"]["cost"], found["left"]["cost_reason"]) == (None, "unpriced")
+        assert (found["left"]["cost"], found["left"]["cost_basis"]) == (None, None)
 
     def test_in_total(self) -> None:
         left = thread(turn(tokens=10, seconds=1), turn(tokens=20, seconds=2))
         found = compared(left, thread(turn(tokens=7, seconds=1))).totals()
         assert (found["left"]["turns"], found["left"]["total_tokens"], found["left"]["latency_ms"]) == (2, 60, 3000)
         assert (found["delta"]["turns"], found["delta"]["input_tokens"]) == (-1, -23)
-        assert found["delta"]["cost_reason"] == "unpriced"
+        assert found["delta"]["costs"] == []
 
     def test_what_is_not_known_is_not_nothing(self) -> None:
         found = compared(thread(turn(tokens=10), turn()), turn()).totals()

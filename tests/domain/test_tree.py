@@ -9,21 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convstore.domain import forest
+from convstore.domain.pricing.cost import NOT_BILLED, Basis, Cost, Reason, unknown
 from convstore.domain.tree import Figures, Lane, Leaf, Node, Place, Run, Tree, below, unbroken
 from convstore.domain.usage import Usage
 from convstore.errors import ThreadDamaged
 from tests.domain.strategies import quick
 
+amounts = st.decimals(0, 10**6, places=12)
+prices = (
+    st.none()
+    | st.builds(Cost, st.sampled_from([Basis.REPORTED, Basis.ESTIMATED]), amounts, st.sampled_from(["USD", "EUR"]))
+    | st.just(NOT_BILLED)
+    | st.just(unknown(Reason.NO_PRICE))
+)
 usages = st.none() | st.builds(Usage, *[st.integers(0, 2**62)] * 6)
 
 
 class Grown:
     """A forest as storage would give it, and what is to be seen of it, worked out exchange by exchange."""
 
-    def __init__(self, parents: list[int | None], used: list[Usage | None]) -> None:
+    def __init__(self, parents: list[int | None], used: list[Usage | None], costs: list[Cost | None]) -> None:
         self.ids = [f"n{number:03d}" for number in range(len(parents))]
         self.parents = [None if parent is None else self.ids[parent] for parent in parents]
         self.used = dict(zip(self.ids, used, strict=True))
+        self.costs = dict(zip(self.ids, costs, strict=True))
         self.spots = forest.spots(map(forest.Node, self.ids, self.parents))
         self.place = {own: (spot.lane, spot.depth) for own, spot in self.spots.items()}
         parent = dict(zip(self.ids, self.parents, strict=True))
@@ -44,14 +53,14 @@ class Grown:
     def figures(self, owns: list[str]) -> Figures:
         found = Figures(tips=sum(not self.children(own) for own in owns))
         for own in owns:
-            found.count(self.used[own])
+            found.count(self.used[own], self.costs[own])
         return found
 
     def leaves(self, wanted: dict[str, int]) -> dict[str, list[Leaf]]:
         found: dict[str, list[Leaf]] = {}
         for own, (lane, depth) in sorted(self.place.items(), key=lambda each: each[1]):
             if lane in wanted and depth >= wanted[lane]:
-                found.setdefault(lane, []).append(Leaf(own, lane, depth, self.used[own]))
+                found.setdefault(lane, []).append(Leaf(own, lane, depth, self.used[own], self.costs[own]))
         return found
 
     def tree(self, wanted: dict[str, int], tops: list[Place]) -> Tree:
@@ -59,7 +68,7 @@ class Grown:
         for lane, leaves in self.leaves(wanted).items():
             sums = Figures()
             for leaf in leaves:
-                sums.count(leaf.usage)
+                sums.count(leaf.usage, leaf.cost)
             runs[lane] = Run(leaves[0].depth, sums)
         return Tree({lane: self.lanes[lane] for lane in wanted}, runs, tops)
 
@@ -72,7 +81,8 @@ class Grown:
 def forests(draw: st.DrawFn) -> Grown:
     given = draw(st.lists(st.none() | st.integers(0, 10**6), min_size=1, max_size=40))
     parents = [None if n is None or not i else n % i for i, n in enumerate(given)]
-    return Grown(parents, draw(st.lists(usages, min_size=len(parents), max_size=len(parents))))
+    drawn = (draw(st.lists(each, min_size=len(parents), max_size=len(parents))) for each in (usages, prices))
+    return Grown(parents, *drawn)
 
 
 class TestWhole:
@@ -103,7 +113,7 @@ class TestWhole:
             assert tree.figures([*leaves, later]) == tree.figures(leaves)
 
     def test_a_thread_may_be_longer_than_the_stack(self) -> None:
-        grown = Grown([None, *range(4999)], [None] * 5000)
+        grown = Grown([None, *range(4999)], [None] * 5000, [None] * 5000)
         assert sum(1 for _ in grown.whole().walk()) == 5000
 
 
@@ -130,7 +140,8 @@ class TestFigures:
         summed = Figures()
         for one in each:
             summed.add(one)
-        assert astuple(summed) == tuple(map(sum, zip(*map(astuple, each), strict=True))) or not each
+        counts = [astuple(one)[:-1] for one in (summed, *each)]
+        assert counts[0] == tuple(map(sum, zip(*counts[1:], strict=True))) or not each
 
 
 def thread(depths: Sequence[int], above: str | None = None) -> list[Node]:
