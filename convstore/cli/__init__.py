@@ -7,6 +7,7 @@ import click
 from convstore import __version__
 from convstore.cli.branch import branch
 from convstore.cli.budgets import budgets
+from convstore.cli.cost import cost
 from convstore.cli.db import db
 from convstore.cli.demo import demo, model
 from convstore.cli.diff import diff
@@ -37,7 +38,7 @@ def cli(context: click.Context, config: str | None) -> None:
 
 _OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex)
 _CONVERSATIONS = (search, tree, thread, branch, replay, diff)
-_MONEY = (prices, budgets)
+_MONEY = (cost, prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):
     cli.add_command(command)
 

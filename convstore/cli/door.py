@@ -89,6 +89,18 @@ class Door(Protocol):
     def lift_budget(self, budget_id: str) -> None:
         """One less."""
 
+    def response_cost(self, name: str) -> Json:
+        """What an answer cost, and the path to it."""
+
+    def conversation_cost(self, conversation_id: str) -> Json:
+        """What a conversation cost, in parts."""
+
+    def costs(self, query: Mapping[str, str]) -> Json:
+        """A report, asked for with the API's parameters."""
+
+    def costs_csv(self, query: Mapping[str, str]) -> str:
+        """The same as CSV."""
+
     def working(self) -> AbstractContextManager[None]:
         """While this lasts, somebody runs what replays consist of."""
 

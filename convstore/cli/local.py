@@ -11,7 +11,7 @@ from convstore.config import Settings
 from convstore.domain import jsontext, sse
 from convstore.domain.replay import Replay
 from convstore.errors import InvalidRequest
-from convstore.services import budgets, prices, projects, recovery, replays, trees
+from convstore.services import budgets, costs, prices, projects, recovery, replays, trees
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal, Right
@@ -151,6 +151,25 @@ class Local:
 
     def lift_budget(self, budget_id: str) -> None:
         budgets.delete(self._deps, self._project, budget_id)
+
+    def response_cost(self, name: str) -> Json:
+        return _read(costs.of_response(self._deps, self._project, name))
+
+    def conversation_cost(self, conversation_id: str) -> Json:
+        return _read(costs.of_conversation(self._deps, self._project, conversation_id))
+
+    def costs(self, query: Mapping[str, str]) -> Json:
+        from convstore.schemas.costs import of_query
+
+        # Through JSON, as a service's would come.
+        found = costs.report(self._deps, self._project, of_query(query))
+        return _read(jsontext.dumps(found.as_dict()))
+
+    def costs_csv(self, query: Mapping[str, str]) -> str:
+        from convstore.render import csv
+        from convstore.schemas.costs import of_query
+
+        return csv.report(costs.report(self._deps, self._project, of_query({**query, "format": "csv"})).as_dict())
 
     def working(self) -> AbstractContextManager[None]:
         return own_worker.working(self._deps, self._settings, self._config_path)

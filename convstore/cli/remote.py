@@ -85,6 +85,18 @@ class Remote:
     def lift_budget(self, budget_id: str) -> None:
         self._peer.delete(f"/v1/budgets/{_part(budget_id)}")
 
+    def response_cost(self, name: str) -> Json:
+        return _object(self._peer.get(f"/v1/responses/{_part(name)}/cost").json())
+
+    def conversation_cost(self, conversation_id: str) -> Json:
+        return _object(self._peer.get(f"/v1/conversations/{_part(conversation_id)}/cost").json())
+
+    def costs(self, query: Mapping[str, str]) -> Json:
+        return _object(self._peer.get("/v1/costs", **query).json())
+
+    def costs_csv(self, query: Mapping[str, str]) -> str:
+        return self._peer.get("/v1/costs", **query, format="csv").text()
+
     def working(self) -> AbstractContextManager[None]:
         # Workers are the service's own affair.
         return nullcontext()
