@@ -17,12 +17,25 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import background, chains, histories, history, report, servers, sizes, streams, targets, trees, turns
+from bench import (
+    background,
+    chains,
+    costs,
+    histories,
+    history,
+    report,
+    servers,
+    sizes,
+    streams,
+    targets,
+    trees,
+    turns,
+)
 from bench.answers import EVENTS
 from bench.client import LoadFailed
 from bench.processes import StartFailed, output_of
 
-SECTIONS = ("turns", "chains", "histories", "streams", "background", "trees", "history")
+SECTIONS = ("turns", "chains", "histories", "streams", "background", "costs", "trees", "history")
 WIDE = 140  # columns of the tables when the output is not a terminal
 
 
@@ -102,6 +115,12 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             for one in report.background(taken):
                 console.print(one)
             conclude(targets.of_background(taken))
+        if "costs" in sections:
+            found["pricing"] = costs.pricing(house, chosen.quick, say)
+            found["costs"] = costs.reports(house, chosen.quick, say)
+            for one in report.costs(found["costs"], found["pricing"]):
+                console.print(one)
+            conclude(targets.of_costs(found["pricing"]))
         if "trees" in sections:
             # Late: it leaves a million exchanges in each database.
             found["trees"] = trees.measure(house, chosen.quick, say)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from bench.background import CLIENTS, Found
 from bench.chains import ChainFigures, DepthFigures
+from bench.costs import PricingFigures, ReportFigures
 from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
@@ -152,6 +153,19 @@ def trees(figures: Sequence[TreeFigures], title: str = "Big trees") -> Table:
     ]
     heads = ("server", "tree", "exchanges", "asked", "status", "bytes", "p50 ms")
     return table(title, heads, rows, 2)
+
+
+def costs(reports: Sequence[ReportFigures], pricing: Sequence[PricingFigures]) -> list[Table]:
+    """Reports of costs, and what pricing adds to a turn."""
+    asked = [
+        (one.server, f"{one.exchanges:,}", one.path, f"{one.answer_bytes:,}", f"{one.p50_ms:,.0f}") for one in reports
+    ]
+    added = [(one.engine, f"{one.with_us:,.0f}", f"{one.without_us:,.0f}", f"{one.share:+.1%}") for one in pricing]
+    caption = "CPU of the thread that takes the turns, in one process; added: median of each round's ratio"
+    return [
+        table("Reports of costs", ("server", "exchanges", "asked", "bytes", "p50 ms"), asked, 3),
+        table("What the ledger adds to a turn", ("engine", "CPU µs", "without", "added"), added, 1, caption),
+    ]
 
 
 def streams(figures: Sequence[StreamFigures], count: int) -> Table:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bench.background import FOLLOWERS, PACES
 from bench.background import Found as BackgroundFound
 from bench.chains import DEPTHS, DepthFigures
+from bench.costs import PricingFigures
 from bench.histories import DEPTHS as DEPTHS_SENT
 from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
@@ -36,6 +37,7 @@ STREAMS_MIB = 250.0
 FOLLOWED_LATE_P99_MS = 100.0  # parts of a steady stream are written 60 ms apart
 FIRST_ADDED_P50_MS = 20.0
 BACKGROUND_CPU_RATIO = 1.25
+PRICING_PER_CENT = 5.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ def of_turns(figures: Sequence[TurnFigures]) -> list[Target]:
             spread = crowd.p99_ms / crowd.p50_ms if crowd else None
             targets.append(at_most(f"p99 over p50, {mode}, {store}, 64 clients", spread, P99_OVER_P50, "x"))
     return targets
+
+
+def of_costs(pricing: Sequence[PricingFigures]) -> list[Target]:
+    """What the ledger adds to the CPU of a turn."""
+    return [at_most(f"CPU added by pricing, {one.engine}", 100 * one.share, PRICING_PER_CENT, " %") for one in pricing]
 
 
 def of_chains(depths: Iterable[DepthFigures], sizes: Sequence[SizeFigures]) -> list[Target]:

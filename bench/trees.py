@@ -176,13 +176,13 @@ def build(database: Database, name: str, nodes: Iterator[Node]) -> Grown:
     began = time.monotonic()
     ((project,),) = database.rows("SELECT project_id FROM api_keys LIMIT 1", ())
     project, settings = bytes(project), uuid.uuid4().bytes
-    _write(database, "payloads", PAYLOADS, [(project, settings, SETTINGS)])
+    write(database, "payloads", PAYLOADS, [(project, settings, SETTINGS)])
     count, first, last, middle = 0, None, None, None
     while chunk := list(islice(nodes, CHUNK)):
-        _write(database, "exchanges", EXCHANGES, [_exchange(project, settings, each) for each in chunk])
-        _write(database, "items", ITEMS, [row for each in chunk for row in _items(each)])
+        write(database, "exchanges", EXCHANGES, [_exchange(project, settings, each) for each in chunk])
+        write(database, "items", ITEMS, [row for each in chunk for row in _items(each)])
         roots = [(project, each.conversation, _now()) for each in chunk if each.parent is None]
-        _write(database, "conversations", CONVERSATIONS, roots)
+        write(database, "conversations", CONVERSATIONS, roots)
         count += len(chunk)
         if first is None:
             first = chunk[0]
@@ -190,7 +190,7 @@ def build(database: Database, name: str, nodes: Iterator[Node]) -> Grown:
             middle = oldest[len(oldest) // 2]
         last = chunk[-1]
     assert first and last and middle
-    _analyse(database)
+    analyse(database)
     names = {
         "root": f"resp_{first.id.hex()}",
         "tip": f"resp_{last.id.hex()}",
@@ -218,7 +218,7 @@ def _items(node: Node) -> Iterator[tuple[Any, ...]]:
     yield node.lane, node.depth, 1, True, "message", "assistant", answer
 
 
-def _write(database: Database, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def write(database: Database, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     names = ", ".join(columns)
     if isinstance(database, Sqlite):
         with closing(sqlite3.connect(database.path, timeout=30)) as connection, connection:
@@ -232,7 +232,7 @@ def _write(database: Database, table: str, columns: Sequence[str], rows: Sequenc
                 copy.write_row(row)
 
 
-def _analyse(database: Database) -> None:
+def analyse(database: Database) -> None:
     """Tell the planner how many there are, as autovacuum would in time. SQLite's plans do without."""
     if isinstance(database, Postgres):
         with psycopg.connect(database.url, autocommit=True) as session:
