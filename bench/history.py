@@ -76,7 +76,7 @@ def build(database: Database, size: int) -> Grown:
     began = time.monotonic()
     ((project,),) = database.rows("SELECT project_id FROM api_keys LIMIT 1", ())
     project, settings = bytes(project), uuid.uuid4().bytes
-    trees._write(database, "payloads", trees.PAYLOADS, [(project, settings, trees.SETTINGS)])
+    trees.write(database, "payloads", trees.PAYLOADS, [(project, settings, trees.SETTINGS)])
     texts = _texts(random.Random(7))
     nodes, number, kept = trees.store(size), 0, list[Node]()
     if isinstance(database, Postgres):
@@ -85,19 +85,19 @@ def build(database: Database, size: int) -> Grown:
         said = list(itertools.islice(texts, len(chunk)))
         numbers = range(number, number + len(chunk))
         rows = [_exchange(project, settings, *each) for each in zip(chunk, said, numbers, strict=True)]
-        trees._write(database, "exchanges", EXCHANGES, rows)
-        trees._write(
+        trees.write(database, "exchanges", EXCHANGES, rows)
+        trees.write(
             database, "items", trees.ITEMS, [row for each in zip(chunk, said, strict=True) for row in _items(*each)]
         )
         roots = [(project, each.conversation, trees._now()) for each in chunk if each.parent is None]
-        trees._write(database, "conversations", trees.CONVERSATIONS, roots)
+        trees.write(database, "conversations", trees.CONVERSATIONS, roots)
         found = [_terms(project, *each) for each in zip(chunk, said, numbers, strict=True)]
         _index(database, project, chunk, numbers, found)
         number += len(chunk)
         kept.append(chunk[len(chunk) // 2])
     if isinstance(database, Postgres):
         _run(database, _INDEX)
-    trees._analyse(database)
+    trees.analyse(database)
     middle, last = kept[len(kept) // 2], kept[-1]
     names = {
         "tip": f"resp_{last.id.hex()}",
@@ -166,11 +166,11 @@ def _terms(project: bytes, node: Node, text: str, number: int) -> str:
 def _index(database: Database, project: bytes, nodes: Sequence[Node], numbers: range, found: Sequence[str]) -> None:
     if isinstance(database, Postgres):
         rows = [(project, node.id, words) for node, words in zip(nodes, found, strict=True)]
-        trees._write(database, "searches", SEARCHES, rows)
+        trees.write(database, "searches", SEARCHES, rows)
         return
     known = [(project, node.id, number + 1) for node, number in zip(nodes, numbers, strict=True)]
-    trees._write(database, "searches", NUMBERS, known)
-    trees._write(
+    trees.write(database, "searches", NUMBERS, known)
+    trees.write(
         database,
         "search_words",
         ("rowid", "words"),
