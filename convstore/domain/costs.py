@@ -104,9 +104,22 @@ Line = Sequence[Any]
 
 def total(rows: Iterable[Line]) -> Sums:
     """The sum of them all."""
-    found = Sums()
+    alike: dict[Any, list[Line]] = {}
     for row in rows:
-        found.count(row)
+        alike.setdefault((row[0], row[1], row[2]), []).append(row)
+    found = Sums()
+    for key, those in alike.items():
+        # Column by column: there may be very many.
+        found.count((*key, *(sum(filter(None, column)) for column in list(zip(*those, strict=True))[3:])))
+    return found
+
+
+def amounts(rows: Iterable[Line]) -> Mapping[str, int]:
+    """The amounts of some lines by currency."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if row[2]:
+            found[row[2]] = found.get(row[2], 0) + money.whole(row[10] or 0, row[11] or 0)
     return found
 
 

@@ -153,31 +153,31 @@ def report(deps: Deps, project_id: str, wanted: Wanted) -> Report:
     """A report. Raises InvalidRequest, whose param names the parameter."""
     alternative = alternatives.asked(deps, project_id, wanted.what_if, wanted.price_set)
     zone = wanted.zone or deps.timezone
-    entries: dict[Group, Entry] = {}
+    entries: dict[Group, list[costs.Line]] = {}
     for group, line in _grouped(deps, project_id, wanted, zone):
-        entry = entries.get(group)
-        if entry is None:
-            if len(entries) >= MOST_GROUPS:
-                raise InvalidRequest(
-                    f"More than {MOST_GROUPS:,} groups: ask about less, with 'from' and 'to' for example.",
-                    param="group_by",
-                    code="too_many_groups",
-                )
-            entry = entries[group] = Entry(Sums())
-        entry.sums.count(line)
+        there = entries.get(group)
+        if there is not None:
+            there.append(line)
+        elif len(entries) < MOST_GROUPS:
+            entries[group] = [line]
+        else:
+            raise InvalidRequest(
+                f"More than {MOST_GROUPS:,} groups: ask about less, with 'from' and 'to' for example.",
+                param="group_by",
+                code="too_many_groups",
+            )
+    others: dict[Group, list[costs.Line]] = {}
     if alternative is not None:
-        for entry in entries.values():
-            entry.other = Sums()
         for group, line in _otherwise(deps, project_id, wanted, zone, alternative):
-            entry = entries.get(group)
-            if entry is not None and entry.other is not None:
-                entry.other.count(line)
-    totals = Entry(Sums(), Sums() if alternative else None)
-    for entry in entries.values():
-        totals.sums.add(entry.sums)
-        if totals.other is not None and entry.other is not None:
-            totals.other.add(entry.other)
-    groups, has_more = _page(_sorted(entries, totals, wanted) if wanted.by else [], wanted)
+            others.setdefault(group, []).append(line)
+    # What ended between the two is in neither.
+    of_others = costs.total(line for group in entries for line in others.get(group, ())) if alternative else None
+    totals = Entry(costs.total(line for lines in entries.values() for line in lines), of_others)
+    chosen, has_more = _page(_sorted(entries, totals, wanted) if wanted.by else [], wanted)
+    groups = [
+        (group, Entry(costs.total(entries[group]), costs.total(others.get(group, ())) if alternative else None))
+        for group in chosen
+    ]
     names = _names(deps, project_id, wanted.by, [group for group, _ in groups])
     return Report(wanted, totals, groups, has_more, names, zone, alternative)
 
@@ -194,7 +194,13 @@ def _grouped(deps: Deps, project_id: str, wanted: Wanted, zone: tzinfo) -> Itera
     """Lines of the ledger, each behind its group."""
     by, only = wanted.by, wanted.only
     stored = _stored(by)
-    found = _lines(store.rows(deps.database, project_id, stored, only), stored, only)
+    rows = store.rows(deps.database, project_id, stored, only)
+    if list(by) == stored and METADATA not in stored and not only.metadata:
+        # As the store has it: a conversation's sums are one row of very many.
+        at = len(stored)
+        yield from ((row[:at], row[at:]) for row in rows)
+        return
+    found = _lines(rows, stored, only)
     if BRANCH not in by:
         for values, line in found:
             yield _group(by, values, None, zone), line
@@ -309,22 +315,26 @@ def _branches(scope: Scope, only: Only) -> list[Branch]:
 # -- pages ----------------------------------------------------------------------------------------------------
 
 
-def _sorted(entries: Mapping[Group, Entry], totals: Entry, wanted: Wanted) -> list[tuple[Group, Entry]]:
+def _sorted(entries: Mapping[Group, Sequence[costs.Line]], totals: Entry, wanted: Wanted) -> list[Group]:
     """By amount, the dearest first: in the currency that most is billed in, then in the others; or by group."""
-    found = sorted(entries.items(), key=lambda each: [(value is None, value or "") for value in each[0]])
     if wanted.by_group or wanted.by[0] in calendar.UNITS:
-        return found
-    currencies = sorted(totals.sums.money.amounts, key=lambda code: (-totals.sums.money.amounts[code], code))
-    return sorted(found, key=lambda each: [-each[1].sums.money.amounts.get(code, 0) for code in currencies])
+        return sorted(entries, key=_place)
+    amounts = totals.sums.money.amounts
+    currencies = sorted(amounts, key=lambda code: (-amounts[code], code))
+    ranked = {group: costs.amounts(lines) for group, lines in entries.items()}
+    return sorted(entries, key=lambda group: ([-ranked[group].get(code, 0) for code in currencies], _place(group)))
 
 
-def _page(found: list[tuple[Group, Entry]], wanted: Wanted) -> tuple[list[tuple[Group, Entry]], bool]:
+def _place(group: Group) -> tuple[tuple[bool, str], ...]:
+    return tuple([(value is None, value or "") for value in group])
+
+
+def _page(found: list[Group], wanted: Wanted) -> tuple[list[Group], bool]:
     start = 0
     if wanted.after is not None:
-        places = {cursor(group): number for number, (group, _) in enumerate(found)}
-        if wanted.after not in places:
+        start = next((number for number, group in enumerate(found, 1) if cursor(group) == wanted.after), 0)
+        if not start:
             raise InvalidRequest("'after' is no group of this report.", param="after", code="invalid_value")
-        start = places[wanted.after] + 1
     end = len(found) if wanted.limit is None else start + wanted.limit
     return found[start:end], end < len(found)
 

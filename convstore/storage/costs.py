@@ -5,7 +5,7 @@ quarter of an hour and kind of exchange. All else is read of the ledger's entrie
 conversation by its lanes, of all where there is no other way.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -270,18 +270,14 @@ def _streamed(cursor: Any) -> Iterable[tuple[Any, ...]]:
 
 
 def _read(row: Sequence[Any], by: Sequence[str]) -> tuple[Any, ...]:
-    """The row with its ids in words, and null where a currency or reason is empty."""
-    if not _has_ids(by):
+    """The row with its ids in words."""
+    if not _IDS.keys() & by:
         return tuple(row)
-    named = (
-        ids.unpack(_IDS[name], bytes(value)) if name in _IDS and value is not None else value
+    named = [
+        ids.unpack(_IDS[name], value) if name in _IDS and value is not None else value
         for name, value in zip(by, row, strict=False)
-    )
+    ]
     return *named, *row[len(by) :]
-
-
-def _has_ids(by: Collection[str]) -> bool:
-    return any(name in _IDS for name in by)
 
 
 _SUMS = ", ".join(["count(*)", *(_sum(name) for name in _SUMMED)])
