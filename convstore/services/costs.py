@@ -26,6 +26,8 @@ BRANCH = "branch"
 OF_METADATA = f"{METADATA}."
 # More groups are not sorted in memory: narrow the report.
 MOST_GROUPS = 250_000
+# Behind every name: what has none comes last.
+_LAST = "\U0010ffff"
 # Branches that a report looks at.
 MOST_BRANCHES = 10_000
 _PARTS = {"main": "main_thread", "abandoned": "abandoned_branches", "replays": "replays", "failed": "failed_attempts"}
@@ -322,11 +324,15 @@ def _sorted(entries: Mapping[Group, Sequence[costs.Line]], totals: Entry, wanted
     amounts = totals.sums.money.amounts
     currencies = sorted(amounts, key=lambda code: (-amounts[code], code))
     ranked = {group: costs.amounts(lines) for group, lines in entries.items()}
-    return sorted(entries, key=lambda group: ([-ranked[group].get(code, 0) for code in currencies], _place(group)))
+    found = sorted(entries, key=_place)
+    # Sorting keeps the order of equals, so the currency that counts least comes first: numbers are quick to compare.
+    for code in reversed(currencies):
+        found.sort(key=lambda group: -ranked[group].get(code, 0))
+    return found
 
 
-def _place(group: Group) -> tuple[tuple[bool, str], ...]:
-    return tuple([(value is None, value or "") for value in group])
+def _place(group: Group) -> tuple[str, ...]:
+    return tuple([_LAST if value is None else value for value in group])
 
 
 def _page(found: list[Group], wanted: Wanted) -> tuple[list[Group], bool]:
