@@ -34,7 +34,13 @@ BY_ID: dict[str, Callable[[Scope, str], Any]] = {
     "idempotency.first_use": lambda scope, own: idempotency.first_use(scope, "their-key"),
 }
 # Those that start from an exchange, which must have been found first.
-FROM_AN_EXCHANGE = {"exchanges.output", "exchanges.own_input", "exchanges.history", "exchanges.with_bodies"}
+FROM_AN_EXCHANGE = {
+    "exchanges.output",
+    "exchanges.own_input",
+    "exchanges.history",
+    "exchanges.with_bodies",
+    "exchanges.items_of",
+}
 # test_idempotency.py, tests/api/test_trees.py
 ELSEWHERE = {"idempotency.release", "trees.children", "trees.tips"}
 
