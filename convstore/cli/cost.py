@@ -12,6 +12,7 @@ from rich.text import Text
 from convstore import ids
 from convstore.cli import door, given, tables, terminal
 from convstore.cli.door import Json, Place
+from convstore.cli.reconcile import reconcile
 from convstore.errors import InvalidRequest
 from convstore.render.characters import visible
 
@@ -39,7 +40,24 @@ def _filters(command: Any) -> Any:
     return command
 
 
-@click.command()
+class _Shown(click.Group):
+    """A group whose first command is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Shown)
+def cost() -> None:
+    """Show what was spent, and hold it against bills.
+
+    Without a command it is shown: `convstore cost --by model` is `convstore cost show --by model`.
+    """
+
+
+@cost.command()
 @click.argument("name", metavar="[ID]", required=False, callback=given.name)
 @click.option(
     "--by", "group_by", metavar="GROUP,…", help="day, week, month, model, conversation, key, metadata.NAME, …"
@@ -54,7 +72,7 @@ def _filters(command: Any) -> Any:
 @click.option("--limit", type=click.IntRange(1, 10_000), metavar="N", help=f"Rows, {SHOWN} unless told.")
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV, for spreadsheets.")
 @given.at_a_door
-def cost(place: Place, name: str | None, metadata: Sequence[str], as_csv: bool, as_json: bool, **asked: Any) -> None:
+def show(place: Place, name: str | None, metadata: Sequence[str], as_csv: bool, as_json: bool, **asked: Any) -> None:
     """Show what was spent.
 
     Without ID: of everything, in groups. ID: of a response or a branch, which shows it and the path to it; or of a
@@ -76,6 +94,9 @@ def cost(place: Place, name: str | None, metadata: Sequence[str], as_csv: bool, 
         return
     for each in report(found):
         _print(each)
+
+
+cost.add_command(reconcile)
 
 
 def _write(text: str) -> None:

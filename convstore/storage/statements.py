@@ -129,7 +129,8 @@ def _dense(write: Write) -> Write:
         if len(used) == len(write.columns):
             return write
         rows = [[row[at] for at in used] for row in write.rows]
-        return replace(write, columns=tuple(write.columns[at] for at in used), rows=rows)
+        columns = tuple(write.columns[at] for at in used)
+        return Insert(write.table, columns, rows, write.ignore, write.if_updated, write.adds)
     if isinstance(write, Update):
         return Update(write.table, *_assigned(write), write.emptied)
     return write
