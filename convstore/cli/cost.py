@@ -19,7 +19,7 @@ from convstore.render.characters import visible
 Figures = Mapping[str, Any]
 
 # The longest bar, in characters; each of them has eight parts.
-BAR = 24
+BAR = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _PARTS = {
     "main_thread": "main thread",
@@ -28,6 +28,9 @@ _PARTS = {
     "failed_attempts": "failed attempts",
 }
 _FILTERS = ("model", "upstream", "key-id", "user", "origin", "status", "conversation", "currency")
+# Characters of a title, and of an id.
+TITLE = 40
+WHOLE = 37
 # Of a service's page; --csv has all of them.
 SHOWN = 100
 
@@ -187,16 +190,15 @@ def table(heads: Sequence[str], rows: Sequence[tuple[Sequence[str], Figures]], *
     """Figures in rows, one for each currency."""
     drawn = Table()
     for head in heads:
-        drawn.add_column(Text(head))
-    for head in ("exchanges", "input", "output", "amount", ""):
-        drawn.add_column(head, justify="left" if head == "" else "right")
-    for head in ("otherwise", "difference") if has_other else ():
+        # Ids are for copying: whole on a line.
+        drawn.add_column(Text(head), overflow="fold", min_width=WHOLE if head in ("conversation", "key") else None)
+    for head in ("calls", "input", "output", "amount", *(("otherwise",) if has_other else ())):
         drawn.add_column(head, justify="right")
     if bars:
         drawn.add_column("")
     longest: dict[str, Decimal] = {}
     for _, figures in rows:
-        for each in figures["costs"]:
+        for each in _drawn(figures, has_other=has_other):
             longest[each["currency"]] = max(longest.get(each["currency"], Decimal(0)), Decimal(each["amount"]))
     for names, figures in rows:
         for cells in _rows(names, figures, longest, has_other=has_other, bars=bars):
@@ -229,20 +231,30 @@ def _rows(
     names: Sequence[str], figures: Figures, longest: Mapping[str, Decimal], *, has_other: bool, bars: bool
 ) -> Iterator[list[Text]]:
     own = {each["currency"]: each["amount"] for each in figures["costs"]}
+    drawn = {each["currency"]: Decimal(each["amount"]) for each in _drawn(figures, has_other=has_other)}
     other = {each["currency"]: each["amount"] for each in figures["what_if"]["costs"]} if has_other else {}
-    change = {each["currency"]: each["amount"] for each in figures["difference"]} if has_other else {}
     head = [*names, *(f"{figures[name]:,}" for name in ("exchanges", "input_tokens", "output_tokens"))]
     for currency in sorted({*own, *other}) or [""]:
         unknown = "?" if figures["unpriced"]["exchanges"] and not currency else "–"
-        cells = [*head, own.get(currency, unknown), currency]
-        if has_other:
-            cells += [other.get(currency, "–"), change.get(currency, "–")]
+        amounts = [own.get(currency, unknown), *([other.get(currency, "–")] if has_other else [])]
+        cells = [*head, *(f"{amount} {currency}".strip() for amount in amounts)]
         texts = [terminal.line(cell) for cell in cells]
         if bars:
-            share = bar(Decimal(own.get(currency, 0)), longest.get(currency, Decimal(0)))
+            share = bar(drawn.get(currency, Decimal(0)), longest.get(currency, Decimal(0)))
             texts.append(Text(share, "cyan"))
         yield texts
         head = [""] * len(head)
+
+
+def _drawn(figures: Figures, *, has_other: bool) -> Sequence[Figures]:
+    """The amounts that bars are drawn of: of a what-if, those that it asks for."""
+    found: Sequence[Figures] = figures["what_if"]["costs"] if has_other else figures["costs"]
+    return found
+
+
+def _short(called: str) -> str:
+    """As much of a title as tells it from others."""
+    return called if len(called) <= TITLE else f"{called[: TITLE - 1].rstrip()}…"
 
 
 def _names(by: Sequence[str], group: Mapping[str, Any]) -> list[str]:
@@ -254,5 +266,5 @@ def _name(value: Any) -> str:
         return "–"
     if isinstance(value, dict):
         called = value.get("name") or value.get("title")
-        return f"{value['id']} {called}" if called else str(value["id"])
+        return f"{value['id']} {_short(called)}" if called else str(value["id"])
     return str(value)

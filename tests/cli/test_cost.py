@@ -36,8 +36,9 @@ class TestReport:
 
     def test_at_another_price(self, house: House, spent: list[str]) -> None:
         shown = house.output("cost", "--by", "day", "--what-if", "openai:gpt-5.4-mini")
-        assert "USD" in shown
-        assert "-0.001782" in shown
+        # Both are shown: what was spent in euros, and what the five answers would have cost in dollars.
+        assert "0.001782 EUR" in shown
+        assert "0.00014775 USD" in shown
 
     def test_filters_and_csv(self, house: House, spent: list[str]) -> None:
         text = house.output("cost", "--by", "user,key", "--user", HOSTILE, "--csv")

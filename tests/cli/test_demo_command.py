@@ -79,6 +79,9 @@ class TestDemo:
         assert first.output.count("A  [echo, no model] Your message 1 was:") == 3
         assert first.output.count("A  [echo, no model] Your message 2 was:") == 4
         assert first.output.count("first token") == 2
+        assert "what it would cost on gpt-5.4-mini today:" in first.output
+        # All eleven calls: nothing to pay for the model that answered, something for the other.
+        assert re.search(r"│ +11 │.*│ +0 USD │ +0\.00\d+ USD │", first.output)
         assert f"The database is {first.database}" in first.output
         assert f"/v1/responses/{first.ids[-1]}" in first.output
         assert not re.search(r"sk-\w", first.output)

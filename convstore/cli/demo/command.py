@@ -1,8 +1,8 @@
 """`convstore demo`: the main job from end to end, with no API key and nothing to configure.
 
 A small language model as the upstream, convstore in front of it on SQLite, and the official client holding
-three conversations, which are then printed from what the store says. The last one is edited, asked again and compared.
-Everything started here ends here.
+three conversations, which are then printed from what the store says. The last one is edited, asked again and compared;
+then all are priced. Everything started here ends here.
 """
 
 import time
@@ -90,8 +90,9 @@ def converse(console: Console, children: Children, base_url: str, key: str, mode
 
 def print_conversations(console: Console, client: "OpenAI", model_name: str) -> str:
     """One tree per conversation, read back from the store; the last one grows. Returns the id of its last response."""
-    from convstore.cli.demo import growing, talk, tree
+    from convstore.cli.demo import growing, paying, talk, tree
 
+    since = paying.begin(client, model_name)
     turns: list[talk.Turn] = []
     for conversation in talk.conversations():
         held = list(talk.hold(client, model_name, conversation))
@@ -99,6 +100,7 @@ def print_conversations(console: Console, client: "OpenAI", model_name: str) -> 
         console.print()
         console.print(tree.build(conversation.title, turns))
     growing.grow(console, client, turns)
+    paying.show(console, client, since)
     console.print()
     return turns[-1].response.id
 
