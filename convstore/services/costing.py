@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from convstore.domain import jsontext, ledger
 from convstore.domain.exchange import Beginning, Ending, Exchange
+from convstore.domain.items import column
 from convstore.domain.ledger import Entry
 from convstore.domain.pricing import cost
 from convstore.domain.pricing.cost import NOT_BILLED, Basis, Reason
@@ -91,5 +92,6 @@ def _service_tier(begun: Beginning | Exchange, ending: Ending) -> str | None:
         # Most have none: looked for before anything is parsed.
         tier = jsontext.loads(text).get("service_tier") if b'"service_tier"' in text else None
         if isinstance(tier, str):
-            return None if tier in _USUAL else tier[:32]
+            # A provider may say anything, and a column does not take everything.
+            return None if tier in _USUAL else column(tier, 32)
     return None

@@ -95,6 +95,12 @@ class TestAnEnd:
         asked = [cost(priced, priced.ask(service_tier="flex")["id"]) for _ in range(2)]
         assert [(each.amount, each.service_tier) for each in asked] == [(ONE_ANSWER / 2, "flex"), (ONE_ANSWER, None)]
 
+    def test_a_tier_that_no_column_takes_keeps_nobody_from_his_answer(
+        self, priced: Asker, upstream: LocalUpstream
+    ) -> None:
+        upstream.will(answer("Here.", service_tier="fl\x00ex \ud800" + "x" * 300))
+        assert cost(priced, priced.ask()["id"]).amount == ONE_ANSWER
+
     def test_no_usage_is_estimated_and_says_so(self, priced: Asker, upstream: LocalUpstream) -> None:
         upstream.will(answer("Eleven words were said, of which nobody at all kept any count.", usage=None))
         found = cost(priced, priced.ask("How many words are there?")["id"])
