@@ -4,7 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 from werkzeug.serving import make_server
 
 from convstore import bootstrap
@@ -19,6 +21,12 @@ from convstore.telemetry import logs
 from tests.cli.conftest import Ran, Shell
 from tests.conftest import Client, upstream_settings
 from tests.local_upstream import LocalUpstream, answer, message
+
+
+def once(test: Any) -> Any:
+    """A test of what depends neither on the engine nor on the door."""
+    test = pytest.mark.parametrize("house", ["database"], indirect=True)(test)
+    return pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)(test)
 
 
 @dataclass

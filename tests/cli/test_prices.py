@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.house import House
+from tests.cli.house import House, once
 
 RATES = ("--currency", "CNY", "--input", "10", "--cached-input", "1", "--output", "100")
 
@@ -38,6 +38,7 @@ class TestSet:
         house.output("prices", "set", "m", *RATES, "--from", "2026-06-01", "--replace")
         assert len(ids_of(house)) == 2
 
+    @once
     @pytest.mark.parametrize("wrong", [("--input", "-1"), ("--from", "soon"), ("--currency", "YAP")])
     def test_nonsense_is_one_line(self, house: House, wrong: tuple[str, str]) -> None:
         ran = house.run("prices", "set", "m", *RATES, *wrong)
@@ -66,6 +67,7 @@ def test_one_is_forgotten(house: House) -> None:
 
 
 class TestImport:
+    @once
     @pytest.mark.parametrize(
         ("name", "text"),
         [
@@ -88,6 +90,7 @@ class TestImport:
         house.output("prices", "import", str(tmp_path / "p.csv"), "--price-set", "2027")
         assert (len(ids_of(house)), len(ids_of(house, "--price-set", "2027"))) == (0, 1)
 
+    @once
     @pytest.mark.parametrize(
         ("text", "where"),
         [
@@ -109,6 +112,7 @@ class TestImport:
         assert where in ran.err.replace("Unknown currency 'YAP'", "[1].currency")
         assert ids_of(house) == []
 
+    @once
     def test_what_is_no_text_is_refused(self, house: House, tmp_path: Path) -> None:
         (tmp_path / "p").write_bytes(b"\xff\xfe\x00")
         assert "not UTF-8" in house.run("prices", "import", str(tmp_path / "p")).err

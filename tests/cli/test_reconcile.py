@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.house import House
+from tests.cli.house import House, once
 
 HEAD = "date,model,calls,spent\n"
 COLUMNS = ("--column", "day=date", "--column", "model=model", "--column", "requests=calls", "--column", "amount=spent")
@@ -40,6 +40,7 @@ def test_what_agrees_is_told_in_a_line(house: House, tmp_path: Path, today: str)
     assert "theirs" in house.output(*asked, "--all")
 
 
+@once
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -6,7 +6,9 @@ import pytest
 
 from convstore.services import prices
 from convstore.services.deps import Deps
-from tests.conftest import Client
+from tests.conftest import ENGINES, Client
+
+pytestmark = pytest.mark.parametrize("stage", ENGINES, indirect=True)
 
 PRICE = {"model": "gpt-5.4*", "currency": "CNY", "input": "10", "output": 40.5}
 
@@ -129,11 +131,14 @@ class TestIndex:
         from convstore.schemas.prices import wanted_price
 
         (ours,) = prices.create(deps, None, [wanted_price({**PRICE, "model": "everybodys"})])
-        mine = named(alice)
-        assert listed(alice) == [ours.id, mine["id"]]
-        assert listed(carol) == [ours.id]
-        assert alice.delete(f"/v1/prices/{ours.id}").status_code == 404
-        assert carol.delete(f"/v1/prices/{mine['id']}").status_code == 404
+        try:
+            mine = named(alice)
+            assert listed(alice) == [ours.id, mine["id"]]
+            assert listed(carol) == [ours.id]
+            assert alice.delete(f"/v1/prices/{ours.id}").status_code == 404
+            assert carol.delete(f"/v1/prices/{mine['id']}").status_code == 404
+        finally:
+            prices.delete(deps, None, ours.id)
 
     def test_page_by_page(self, alice: Client) -> None:
         made = [named(alice, model=f"m{number}")["id"] for number in range(5)]

@@ -4,8 +4,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.conftest import Client
+from tests.conftest import ENGINES, Client
 from tests.local_upstream import LocalUpstream, answer, broken_off, error
+
+pytestmark = pytest.mark.parametrize("stage", ENGINES, indirect=True)
 
 # One answer of the local provider: 13 input tokens, 4 of them cached, 5 output tokens; 0.000594 CNY.
 PRICE = {"model": "gpt-5.4*", "currency": "CNY", "input": 10, "cached_input": 1, "output": 100}
@@ -21,7 +23,7 @@ def reconciled(client: Client, text: str, **query: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def price(alice: Client, noise: list[str]) -> None:
+def price(alice: Client, noise: None) -> None:
     assert alice.post("/v1/prices", json=PRICE).status_code == 200
 
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Client
+from tests.conftest import ENGINES, Client
 from tests.local_upstream import LocalUpstream
+
+pytestmark = pytest.mark.parametrize("stage", ENGINES, indirect=True)
 
 BUDGET = {"name": "tests", "amount": "0.001", "currency": "CNY", "period": "month"}
 # One answer of the local provider costs 0.000594 by it.
