@@ -17,8 +17,8 @@ STATUSES = ("queued", "in_progress", "completed", "incomplete", "failed", "cance
 ORIGINS = ("create", "branch", "replay", "import")
 MEMBERS = (
     "id object created_at status model requested_model upstream conversation_id previous_response_id depth children"
-    " origin origin_id question answer incomplete_reason error usage first_event_ms latency_ms metadata user"
-    " safety_identifier key_id snippets input output"
+    " origin origin_id question answer incomplete_reason error usage first_event_ms latency_ms cost currency"
+    " cost_basis cost_reason metadata user safety_identifier key_id snippets input output"
 ).split()
 LABEL = "metadata."
 # What says how to list, and not what.

@@ -338,6 +338,7 @@ def _as_dict(entry: Entry) -> dict[str, Any]:
         "children": entry.children,
         **{name: known[name] for name in ("origin", "origin_id", "question", "answer", "incomplete_reason", "error")},
         **{name: known[name] for name in ("usage", "first_event_ms", "latency_ms")},
+        **{name: known[name] for name in ("cost", "currency", "cost_basis", "cost_reason")},
         "metadata": jsontext.loads(entry.metadata) if entry.metadata else {},
         "user": entry.user,
         "safety_identifier": entry.safety_identifier,

@@ -820,5 +820,5 @@ class TestWebSocket:
             assert answered.status == 426
             assert json.loads(answered.read())["error"]["message"].startswith("WebSocket mode is not available")
 
-    def test_plainly_asked_the_url_lists_nothing(self, stage: Stage) -> None:
-        assert stage.service.send("GET", "/v1/responses", key=stage.alice).status == 405
+    def test_plainly_asked_the_url_lists_responses(self, stage: Stage) -> None:
+        assert stage.service.send("GET", "/v1/responses", key=stage.alice).status == 200
