@@ -11,7 +11,7 @@ from typing import Any
 
 from convstore.domain import windows
 from convstore.domain.items import Item
-from convstore.domain.pricing.cost import Basis, Cost
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.usage import Usage
 
 # Errors of an attempt that never reached the provider.
@@ -40,10 +40,6 @@ class Entry:
     cost: Cost
     service_tier: str | None = None
     calls: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def is_estimated(self) -> bool:
-        return self.cost.basis == Basis.ESTIMATED
 
 
 def may_be_billed(attempts: Sequence[Mapping[str, Any]]) -> bool:

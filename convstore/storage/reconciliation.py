@@ -11,14 +11,13 @@ from convstore.domain import money
 from convstore.domain.billing import Used
 from convstore.domain.reconciliation import Cause
 from convstore.storage import tables
+from convstore.storage.ledger import QUARTER_US
 from convstore.storage.scope import Scope
 from convstore.storage.types import from_micros
 
 _l = tables.ledger
 _e = tables.exchanges
 
-# Every time zone is a whole number of these away from UTC; in microseconds.
-_QUARTER = 15 * 60 * 1_000_000
 _BILLED = _l.c.basis != "not_billed"
 # Attempts are kept where there was more than one, or one that failed.
 _retried = and_(_e.c.attempts.is_not(None), _e.c.attempts != "[]")
@@ -28,7 +27,7 @@ Group = tuple[datetime, str | None, str, str | None, Used]
 def sums(scope: Scope, since: datetime, until: datetime, upstream: str | None) -> Iterator[Group]:
     """(quarter of an hour, model, requested model, currency, figures) of what a provider may have billed."""
     # In the units of the column: SQLAlchemy's type would make moments of the numbers.
-    quarter = literal_column(f"ledger.created_at / {_QUARTER}", Integer).label("quarter")
+    quarter = literal_column(f"ledger.created_at / {QUARTER_US}", Integer).label("quarter")
     tokens = [func.sum(_l.c[name]).label(name) for name in _TOKENS]
     amounts = [func.sum(_l.c[name]).label(name) for name in ("millionths", "rest")]
     columns = (_l.c.model, _l.c.requested_model, _l.c.currency)
@@ -38,7 +37,7 @@ def sums(scope: Scope, since: datetime, until: datetime, upstream: str | None) -
         used = {name: Decimal(row._mapping[name] or 0) for name in ("requests", *_TOKENS)}
         if row.currency is not None:
             used["amount"] = money.joined(row.millionths, row.rest)
-        yield from_micros(int(row.quarter) * _QUARTER), row.model, row.requested_model, row.currency, used
+        yield from_micros(int(row.quarter) * QUARTER_US), row.model, row.requested_model, row.currency, used
 
 
 def doubtful(

@@ -394,8 +394,9 @@ spending = Table(
     "spending",
     metadata,
     Column("project_id", Id(ids.PROJECT), primary_key=True),
-    # The day of the request in the installation's time zone, as a number; 16 zero bytes where keys are off.
+    # The day of the request in the installation's time zone, as a number.
     Column("day", Integer, primary_key=True),
+    # 16 zero bytes where keys are off.
     Column("api_key_id", LargeBinary(16), primary_key=True),
     Column("currency", String(16), primary_key=True),
     # PostgreSQL locks a row until its writer's commit is on disk: turns of one key take turns on several rows.

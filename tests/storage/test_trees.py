@@ -96,7 +96,7 @@ BIG = ("exchanges", "conversations", "branches", "replays", "replay_runs", "repl
 def forest(request: pytest.FixtureRequest, database_url: str) -> Iterator[Forest]:
     """Nobody tells SQLite how many rows there are, unless an operator does; PostgreSQL finds out by itself."""
     if request.param == "unknown" and not database_url.startswith("sqlite"):
-        pytest.skip("PostgreSQL knows")
+        pytest.skip("PostgreSQL counts its rows by itself: there is no unknown number to try")
     with Database(Options(database_url)) as opened:
         made = Forest(Keeper(opened))
         with opened.transaction() as connection:
