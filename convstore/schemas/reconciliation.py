@@ -1,10 +1,10 @@
 """What goes with a provider's bill: how it is to be read."""
 
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo, available_timezones
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
+from convstore.domain import calendar
 from convstore.domain.billing import COLUMNS, Reading
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
@@ -41,11 +41,12 @@ def reading_of(given: Mapping[str, str]) -> tuple[Reading, str | None]:
     for what in _NEEDED if columns else ():
         if what not in columns:
             raise problems.missing(f"column.{what}")
-    zone = asked.get("timezone") or "UTC"
-    if zone not in available_timezones():
-        message = f"Invalid 'timezone': '{zone}' is no name of the IANA time zone database."
+    name = asked.get("timezone") or "UTC"
+    zone = calendar.named(name)
+    if zone is None:
+        message = f"Invalid 'timezone': '{name}' is no name of the IANA time zone database."
         raise InvalidRequest(message, param="timezone", code="invalid_value")
-    return Reading(columns, only, ZoneInfo(zone), asked.get("currency")), asked.get("upstream")
+    return Reading(columns, only, zone, asked.get("currency")), asked.get("upstream")
 
 
 def _behind(head: str, given: Mapping[str, str]) -> dict[str, str]:
