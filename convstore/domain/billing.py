@@ -29,6 +29,8 @@ _KNOWN = {
     "openai-costs": (OPENAI_COSTS, {"start_time", "line_item", "amount_value"}),
 }
 _LARGEST = 10**15
+# No bill is of that year, or of a later one.
+_NEVER = 3000
 
 
 # What was used of a model in a day: those of FIGURES that are said.
@@ -157,13 +159,19 @@ def _line(row: Mapping[str, str], columns: Mapping[str, str], reading: Reading, 
 
 
 def _day(said: str | None, column: str, zone: tzinfo, line: int) -> date:
+    unreadable = BillUnreadable(line, column, f"'{(said or '')[:40]}' is no day")
     try:
         if said is not None and said.isdigit() and len(said) != 8:
-            return datetime.fromtimestamp(int(said), UTC).astimezone(zone).date()
-        moment = datetime.fromisoformat((said or "").replace("/", "-").replace(" UTC", "+00:00"))
+            day = datetime.fromtimestamp(int(said), UTC).astimezone(zone).date()
+        else:
+            moment = datetime.fromisoformat((said or "").replace("/", "-").replace(" UTC", "+00:00"))
+            day = moment.date() if moment.tzinfo is None else moment.astimezone(zone).date()
     except (ValueError, OverflowError, OSError) as error:
-        raise BillUnreadable(line, column, f"'{(said or '')[:40]}' is no day") from error
-    return moment.date() if moment.tzinfo is None else moment.astimezone(zone).date()
+        raise unreadable from error
+    # Days at the ends of the calendar have no day beside them, in any zone.
+    if not 1970 <= day.year < _NEVER:
+        raise unreadable
+    return day
 
 
 def _listed(names: list[str]) -> str:

@@ -98,6 +98,8 @@ def test_days_are_those_of_the_zone(said: str, zone: str, day: date) -> None:
         ("d,m,n\nsoon,x,1\n", "line 2, column 'd': 'soon' is no day"),
         ("d,m,n\n99999999999999,x,1\n", "column 'd'"),
         ("d,m,n\n,x,1\n", "column 'd': '' is no day"),
+        ("d,m,n\n9999-12-31,x,1\n", "column 'd': '9999-12-31' is no day"),
+        ("d,m,n\n0001-01-01,x,1\n", "column 'd': '0001-01-01' is no day"),
         ("d,m,n\n2026-12-01,,1\n", "column 'm': the model is missing"),
         ('d,m,n\n"2026-12-01,x,1\n', "it is not CSV"),
     ],
