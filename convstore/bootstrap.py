@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from convstore import clock
 from convstore.config import Settings
+from convstore.domain.audit import Keyring
 from convstore.domain.pricing.book import Book
 from convstore.services import jobs, recovery
 from convstore.services.arrived import Arrived
@@ -21,6 +22,7 @@ from convstore.services.writer import Writer
 from convstore.storage import budgets, prices
 from convstore.storage.database import Database, Options
 from convstore.storage.scope import Scope
+from convstore.storage.strands import Strands
 from convstore.upstream.registry import Registry
 
 
@@ -39,6 +41,7 @@ def database(settings: Settings) -> Database:
 def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "web") -> Deps:
     """Everything a verb works with. role: "worker" in a process that runs jobs."""
     store = database(settings)
+    audit = store.recorder = Strands(store, keyring(settings), now)
 
     def enqueue(scope: Scope, kind: str, subject: str, arguments: Mapping[str, Any]) -> None:
         jobs.enqueue(made, scope, kind, subject=subject, arguments=arguments)
@@ -64,8 +67,15 @@ def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "w
         kinds=KINDS,
         enqueue=enqueue,
         journal_kept=timedelta(seconds=settings.journal_keep_s),
+        audit=audit,
     )
     return made
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The keys of the audit log."""
+    old = [key.strip() for key in settings.audit_keys_old.split(",") if key.strip()]
+    return Keyring(settings.audit_key.strip(), old)
 
 
 def _book(scope: Scope) -> Book:

@@ -100,6 +100,10 @@ class Settings:
     timezone: str = "UTC"
     # Codes of currencies besides those of ISO 4217 that prices may be in, separated by commas: a gateway's own credits.
     currencies: str = ""
+    # What the audit log is sealed with; without it a seal proves accidents, not attackers. Never stored.
+    audit_key: str = field(default="", repr=False)
+    # Keys from before, separated by commas: what they sealed still checks.
+    audit_keys_old: str = field(default="", repr=False)
     log_level: str = "info"
     log_format: str = "json"
     upstreams: tuple[UpstreamSettings, ...] = ()
@@ -124,6 +128,12 @@ _KINDS: dict[str, type] = {
 }
 
 
+# These are not repeated, whatever is wrong with them.
+_SECRET = ("audit_key", "audit_keys_old")
+# 128 bits in hexadecimal.
+_SHORTEST_KEY = 32
+
+
 def _file(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -143,7 +153,8 @@ def _read(name: str, kind: type, file: Mapping[str, Any]) -> Any:
     if kind is float and isinstance(value, int):
         value = float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise Misconfigured(f"{name}: expected {kind.__name__}, got {value!r}")
+        got = "another value" if name in _SECRET else repr(value)
+        raise Misconfigured(f"{name}: expected {kind.__name__}, got {got}")
     return value
 
 
@@ -229,6 +240,9 @@ def _check(settings: Settings) -> None:
             raise Misconfigured(f"CONVSTORE_{name.upper()}: must be at least {least}")
     if settings.timezone not in available_timezones():
         raise Misconfigured(f"CONVSTORE_TIMEZONE: {settings.timezone!r} is no name of the IANA time zone database")
+    for name in _SECRET:
+        if any(len(key) < _SHORTEST_KEY for key in getattr(settings, name).split(",") if key):
+            raise Misconfigured(f"CONVSTORE_{name.upper()}: a key has {_SHORTEST_KEY} characters at least")
     if settings.port > 65535:
         raise Misconfigured("CONVSTORE_PORT: must be at most 65535")
     for upstream in settings.upstreams:

@@ -4,6 +4,7 @@
     msg_019a…0002   an item: its exchange's 32 hex digits, then its position in the exchange, in hex
     job_019a…    a job                           replay_019a…    a replay
     price_019a…  a price of the price book       budget_019a…    a budget
+    audit_019a…  an entry of the audit log
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -22,6 +23,7 @@ JOB = "job"
 REPLAY = "replay"
 PRICE = "price"
 BUDGET = "budget"
+ENTRY = "audit"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {
@@ -60,6 +62,11 @@ _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})([0-9a-f]{4,7})\Z")
 def new(prefix: str) -> str:
     """A fresh id, later than every one before it in this process."""
     return f"{prefix}_{uuid7().hex}"
+
+
+def new_packed() -> bytes:
+    """The 16 bytes of a fresh id."""
+    return uuid7().bytes
 
 
 def pack(prefix: str, text: str) -> bytes | None:

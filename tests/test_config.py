@@ -36,6 +36,8 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     "journal_keep_s": ("60", "60", 60.0),
     "timezone": ("Asia/Shanghai", '"Asia/Shanghai"', "Asia/Shanghai"),
     "currencies": ("POINTS,CREDIT", '"POINTS,CREDIT"', "POINTS,CREDIT"),
+    "audit_key": ("0" * 32, f'"{"0" * 32}"', "0" * 32),
+    "audit_keys_old": ("a" * 32 + "," + "b" * 32, f'"{"a" * 32},{"b" * 32}"', "a" * 32 + "," + "b" * 32),
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("console", '"console"', "console"),
 }
@@ -135,6 +137,8 @@ class TestWrongSettings:
             ("sqlite_synchronous", "OFF"),
             ("log_level", "loud"),
             ("log_format", "xml"),
+            ("audit_key", "short"),
+            ("audit_keys_old", f"{'a' * 32},short"),
         ],
     )
     def test_one_of_the_environment_is_named(self, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +161,13 @@ class TestWrongSettings:
     )
     def test_one_of_the_file_is_named(self, text: str, named: str, file: Write) -> None:
         assert refused(file(text)).startswith(f"{named}: ")
+
+    @pytest.mark.parametrize("name", ["audit_key", "audit_keys_old"])
+    def test_a_secret_is_not_repeated(self, name: str, file: Write) -> None:
+        assert refused(file(f"{name} = 4711")) == f"{name}: expected str, got another value"
+        assert "4711" not in refused(file(f'{name} = "4711"'))
+        loaded = config.load(file(f'{name} = "{"s" * 32}"'))
+        assert "s" * 32 not in repr(loaded)
 
     def test_an_unknown_one_is_named(self, file: Write) -> None:
         assert refused(file("prot = 9090")).endswith("unknown setting 'prot'")

@@ -46,6 +46,10 @@
     POST    /v1/budgets                          set a limit
     GET     /v1/budgets/{id}                     one of them
     DELETE  /v1/budgets/{id}                     lift it
+    GET     /v1/audit                            who did what, when, from where
+    GET     /v1/audit/head                       its newest entries, signed
+    GET     /v1/audit/verify                     whether it is as it was written, and so are the exchanges
+    POST    /v1/audit/verify                     the same, held against a head
     GET     /v1/jobs                             work that outlives its request
     GET     /v1/jobs/{id}                        one job
     POST    /v1/jobs/{id}/cancel                 stop it
@@ -62,6 +66,7 @@ Each module is one noun. A door is: route, guard, shape in, shape out, one sente
 from flask import Flask
 
 from convstore.api import (
+    audit,
     branches,
     budgets,
     conversations,
@@ -90,6 +95,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs)
+    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs, audit)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

@@ -4,7 +4,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from convstore.api.requests import deps, guard, json, principal, query
-from convstore.domain import jsontext
+from convstore.domain import calls, jsontext
 from convstore.render import html, text
 from convstore.schemas.diff import Compare
 from convstore.services import comparing
@@ -20,6 +20,7 @@ blueprint = Blueprint("diff", __name__, url_prefix="/v1/diff", description="Thre
 def compare() -> Response:
     """Compare two threads from their last common ancestor on, turn by turn."""
     asked = query(Compare)
+    calls.about(f"{asked['left']} {asked['right']}")
     found = comparing.compare(deps(), principal().project_id, asked["left"], asked["right"])
     if asked.get("format") == "text":
         return Response(text.comparison(found), content_type="text/plain; charset=utf-8")

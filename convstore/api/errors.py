@@ -41,6 +41,15 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+def status_of(error: Exception) -> int:
+    """The status that an error is answered with."""
+    if isinstance(error, UpstreamError) and error.passed_on and error.status is not None:
+        return error.status
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    return next((status for cls, status, _, _ in _STATUSES if isinstance(error, cls)), 500)
+
+
 def envelope(
     status: int, message: str, kind: str, *, param: str | None = None, code: str | None = None, retry: bool = False
 ) -> Response:

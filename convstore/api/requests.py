@@ -1,15 +1,17 @@
 """What surrounds every request: its id, its principal, its log line, its headers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, ValidationError
 
 from convstore import ids
+from convstore.api.records import on_record
+from convstore.domain.calls import Call
 from convstore.errors import BodyTooLarge, Forbidden, InvalidRequest
 from convstore.schemas import problems
 from convstore.schemas.fields import QueryWords
@@ -20,6 +22,8 @@ from convstore.telemetry import logs, metrics
 
 View = TypeVar("View", bound=Callable[..., Any])
 _EXTENSION = "convstore"
+# Views that are called otherwise than what they do.
+_VERBS = {"index": "list", "listed": "list", "list_jobs": "list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +113,41 @@ def guard(right: Right) -> Callable[[View], View]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             context = cast(_Context, current_app.extensions[_EXTENSION])
             g.principal = context.authenticator.principal(_bearer())
-            if right not in g.principal.rights:
-                raise Forbidden(f"This API key does not have the scope '{right}' that the call needs.")
-            return view(*args, **kwargs)
+
+            def answer() -> Response:
+                if right not in g.principal.rights:
+                    raise Forbidden(f"This API key does not have the scope '{right}' that the call needs.")
+                return cast(Response, view(*args, **kwargs))
+
+            return on_record(context.deps, _call(kwargs), answer)
 
         guarded.guarded_by = right  # type: ignore[attr-defined]  # a test walks the routes for it
         return cast(View, guarded)
 
     return decorate
+
+
+def _call(named: Mapping[str, str]) -> Call:
+    """The call that this request is, for the audit log: what it is about stands in its address."""
+    who = principal()
+    return Call(
+        actor="key" if who.key_id else "anyone",
+        action=_action(request.endpoint or ""),
+        project_id=ids.pack(ids.PROJECT, who.project_id),
+        object="/".join(named.values()) or None,
+        api_key_id=ids.pack(ids.KEY, who.key_id) if who.key_id else None,
+        # The nearest peer's: what a header says of farther ones, anybody can write.
+        remote=request.environ.get("REMOTE_ADDR") or None,
+        agent=request.environ.get("HTTP_USER_AGENT"),
+        request_id=ids.pack(ids.REQUEST, request_id()),
+    )
+
+
+@lru_cache(maxsize=256)
+def _action(endpoint: str) -> str:
+    """Noun and verb of a door."""
+    noun, _, verb = endpoint.rpartition(".")
+    return f"{noun}.{_VERBS.get(verb, verb)}"
 
 
 def json(content: bytes, status: int = 200) -> Response:

@@ -36,6 +36,9 @@ class Place:
     offset: int
     conversation_id: str | None = None
     asked_at: datetime | None = None
+    # Whose request it was, for the audit log.
+    api_key_id: str | None = None
+    request_id: str | None = None
 
 
 class Linked(StrEnum):
@@ -108,7 +111,8 @@ class Beginning:
     def place(self) -> Place:
         conversation_id = self.conversation_id if self.appends else None
         asked_at = self.created_at if self.stored else None
-        return Place(self.id, self.lane, self.depth, len(self.items), conversation_id, asked_at)
+        whose = self.api_key_id, self.request_id
+        return Place(self.id, self.lane, self.depth, len(self.items), conversation_id, asked_at, *whose)
 
     def response(self, status: str) -> Response:
         """The response as it stands before anything is known of its answer."""
@@ -248,13 +252,14 @@ class Exchange:
     api_key_id: str | None = None
     # What it cost, without its lines; only where figures are read.
     cost: Cost | None = None
+    request_id: str | None = None
 
     @property
     def place(self) -> Place:
         appends = self.linked == Linked.CONVERSATION and self.stored
         conversation_id = self.conversation_id if appends else None
-        asked_at = self.created_at if self.stored else None
-        return Place(self.id, self.lane, self.depth, self.input_count, conversation_id, asked_at)
+        asked_at, whose = self.created_at if self.stored else None, (self.api_key_id, self.request_id)
+        return Place(self.id, self.lane, self.depth, self.input_count, conversation_id, asked_at, *whose)
 
     def response(self) -> Response:
         """The exchange in the words of the API."""
@@ -313,6 +318,7 @@ def finished(beginning: Beginning, ending: Ending) -> Exchange:
         origin_id=beginning.origin_id,
         first_event_at=ending.first_event_at,
         api_key_id=beginning.api_key_id,
+        request_id=beginning.request_id,
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from convstore.domain import jsontext
+from convstore.domain import calls, jsontext
 from convstore.errors import BranchMoved, BranchNotFound, BranchTaken, InvalidRequest, ResponseNotFound
 from convstore.services import naming, paging
 from convstore.services.deps import Deps
@@ -39,6 +39,7 @@ def written(branch: Branch) -> bytes:
 def create(deps: Deps, project_id: str, name: str, tip: str) -> Branch:
     """A new branch that points at an exchange. Raises BranchTaken, InvalidRequest."""
     now = deps.clock()
+    calls.about(name)
     try:
         with deps.database.writing(project_id) as scope:
             exchange_id, conversation_id = _tip(scope, tip)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from convstore import ids
-from convstore.domain import currencies, jsontext, money
+from convstore.domain import calls, currencies, jsontext, money
 from convstore.domain.budget import Budget, Wanted
 from convstore.errors import BudgetExhausted, BudgetNotFound, BudgetTaken, InvalidRequest, UnknownCurrency
 from convstore.services.deps import Deps
@@ -53,6 +53,7 @@ def create(deps: Deps, project_id: str, wanted: Wanted) -> Standing:
         api_key_id=wanted.api_key_id,
         conversation_id=wanted.conversation_id,
     )
+    calls.about(made.id)
     try:
         with deps.database.writing(project_id) as scope:
             _must_exist(scope, wanted)

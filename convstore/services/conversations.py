@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from convstore import ids
-from convstore.domain import fingerprints, jsontext
+from convstore.domain import calls, fingerprints, jsontext
 from convstore.domain.conversation import Conversation
 from convstore.domain.exchange import ADDED, NOTHING, Beginning, Linked
 from convstore.domain.fingerprints import Thread
@@ -48,6 +48,7 @@ def create(deps: Deps, principal: Principal, metadata: bytes, items: Sequence[It
     """A new conversation that begins with these items. metadata: a JSON object. Raises DuplicateItem."""
     _no_item_twice(items)
     made = Conversation(ids.new(ids.CONVERSATION), deps.clock(), metadata)
+    calls.about(made.id)
     first = _addition(deps, principal, made.id, None, items, request_id) if items else None
     conversations.create(deps.database, principal.project_id, made, first, _continued(deps, principal, None, items))
     return made

@@ -17,6 +17,7 @@ from convstore.services.pricelist import PriceList
 from convstore.services.writer import Writer
 from convstore.storage.database import Database
 from convstore.storage.scope import Scope
+from convstore.storage.strands import Strands
 from convstore.upstream.registry import Registry
 
 # Puts a job on record in the caller's transaction: its kind, what it is about (an id), and its arguments.
@@ -74,6 +75,8 @@ class Deps:
     timezone: tzinfo
     # Codes that prices may be in besides those of ISO 4217.
     currencies: frozenset[str]
+    # Where what is called is put on record.
+    audit: Strands
     relay: RelayOptions = RelayOptions()
     key_cache_s: float = 0.5
     open_access: bool = False

@@ -39,6 +39,6 @@ def earlier(deps: Deps, principal: Principal, key: IdempotencyKey) -> Exchange |
         time.sleep(NAP_S)
     if exchange.status != "failed":
         return exchange
-    with deps.database.writing(principal.project_id) as scope:
+    with deps.database.writing(principal.project_id, records=False) as scope:
         idempotency.release(scope, key.key, exchange.id)
     return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from convstore import ids
+from convstore.domain import calls
 from convstore.errors import InvalidRequest, NotFound, StorageUnavailable, Unauthenticated
 from convstore.services.deps import Deps
 from convstore.services.principal import Principal, Right
@@ -45,7 +46,7 @@ def create(
         raise InvalidRequest("A project needs a name of 1 to 255 characters.", param="project")
     text = PREFIX + secrets.token_urlsafe(32)
     now = deps.clock()
-    with deps.database.transaction() as connection:
+    with deps.database.transaction(records=True) as connection:
         key = Key(
             id=ids.new(ids.KEY),
             project_id=everywhere.project_id(connection, project, now),
@@ -59,6 +60,7 @@ def create(
             last_used_at=None,
         )
         everywhere.add_key(connection, key, _digest(text))
+        calls.about(key.id, ids.pack(ids.PROJECT, key.project_id))
     return key, text
 
 
@@ -70,9 +72,11 @@ def listed(deps: Deps, project: str | None = None) -> list[Key]:
 
 def revoke(deps: Deps, key_id: str) -> None:
     """End a key's life. Raises KeyNotFound."""
-    with deps.database.transaction() as connection:
-        if not everywhere.revoke_key(connection, key_id, deps.clock()):
+    with deps.database.transaction(records=True) as connection:
+        project_id = everywhere.revoke_key(connection, key_id, deps.clock())
+        if project_id is None:
             raise KeyNotFound(f"No active API key has the id '{key_id}'.")
+        calls.about(key_id, ids.pack(ids.PROJECT, project_id))
 
 
 class Authenticator:

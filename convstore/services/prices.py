@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from convstore import ids
-from convstore.domain import currencies, jsontext, money
+from convstore.domain import calls, currencies, jsontext, money
 from convstore.domain.pricing.book import Price, Sought, Wanted
 from convstore.domain.pricing.rule import Rates, Rule
 from convstore.errors import InvalidRequest, PriceNotFound, PricesOverlap, UnknownCurrency
@@ -23,7 +23,8 @@ def create(deps: Deps, project_id: str | None, wanted: Sequence[Wanted]) -> list
     """
     several = len(wanted) > 1
     made = [_made(deps, project_id, each, f"[{number}]." if several else "") for number, each in enumerate(wanted)]
-    with deps.database.transaction() as connection:
+    calls.about(" ".join(each.id for each in made))
+    with deps.database.transaction(records=True) as connection:
         prices.lock(connection, deps.database)
         for number, (each, asked) in enumerate(zip(made, wanted, strict=True)):
             for ended in _ended(prices.like(connection, each), each, asked, f"[{number}]." if several else ""):
@@ -45,7 +46,7 @@ def listed(
 
 def delete(deps: Deps, project_id: str | None, price_id: str) -> None:
     """Forget a price of the project's, or of the installation's. Raises PriceNotFound."""
-    with deps.database.transaction() as connection:
+    with deps.database.transaction(records=True) as connection:
         if not prices.remove(connection, project_id, price_id):
             raise PriceNotFound(price_id)
     deps.prices.books.forget(project_id)

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from convstore import ids
+from convstore.domain import calls
 from convstore.errors import NotFound
 from convstore.services.deps import Deps
 from convstore.storage import everywhere
@@ -24,10 +26,11 @@ def change(deps: Deps, name: str, **chosen: Any) -> Project:
 
     Running services follow within `key_cache_s`; requests that have begun end as they began.
     """
-    with deps.database.transaction() as connection:
+    with deps.database.transaction(records=True) as connection:
         project = everywhere.project(connection, name, for_update=True)
         if project is None:
             raise ProjectNotFound(f"No project has the name '{name}'.")
         changed = replace(project, settings=replace(project.settings, **chosen))
         everywhere.set_project(connection, project.id, changed.settings)
+        calls.about(project.id, ids.pack(ids.PROJECT, project.id))
     return changed

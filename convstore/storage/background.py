@@ -21,7 +21,7 @@ from convstore.storage import direct, doorbell, journals, tables, turns
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.journals import Part
-from convstore.storage.rows import packed, transact
+from convstore.storage.rows import each_recorded, packed, transact
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Delete, Insert, Update, Write, each
 from convstore.storage.turns import ConversationTaken, IdempotencyKey
@@ -48,9 +48,10 @@ def queue(
 ) -> None:
     """Put a request on disk, in the caller's transaction. Raises KeyTaken, LaneTaken, NameTaken, ConversationTaken."""
     writes = turns.beginning_rows(database, scope.project_id, beginning, b"", key)
+    request = turns.request(scope.project_id, beginning)
     try:
         with direct.within(database, scope.connection) as cursor:
-            if not each(cursor, [*writes, *_journal(parts), *besides]):
+            if not each_recorded(database, cursor, [*writes, *_journal(parts), *besides], request):
                 raise ConversationTaken
     except Clash as clash:
         raise turns.named(clash) from clash
@@ -61,7 +62,7 @@ def withdraw(database: Database, project_id: str, place: Place, ending: Ending, 
     with database.writing(project_id) as scope, direct.within(database, scope.connection) as cursor:
         writes = turns.ending_rows(database, project_id, place, ending, False, before="queued")
         doorbell.ring(cursor)
-        return each(cursor, writes + _journal(parts))
+        return each_recorded(database, cursor, writes + _journal(parts), turns.answer(project_id, place, ending))
 
 
 def take_up(
@@ -127,7 +128,7 @@ def end(
         writes += _journal(parts) or [Delete(tables.journal, ("exchange_id",), (exchange,))]
         if parts:
             doorbell.ring(cursor)
-        return each(cursor, writes)
+        return each_recorded(database, cursor, writes, turns.answer(project_id, place, ending))
 
 
 def _is_mine(cursor: Cursor, exchange: bytes | None, process: bytes) -> bool:

@@ -18,7 +18,7 @@ from convstore.domain import preview
 from convstore.domain.conversation import Conversation
 from convstore.domain.exchange import Beginning
 from convstore.domain.fingerprints import Thread
-from convstore.storage import tables
+from convstore.storage import tables, turns
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
@@ -188,7 +188,8 @@ def create(
         micros(made.created_at),
     )
     added = _added(database, project_id, first, thread, if_updated=False) if first else []
-    transact(database, [Insert(_c, columns, [row]), *added])
+    writes = [Insert(_c, columns, [row]), *added]
+    transact(database, writes, turns.request(project_id, first) if first else project_id)
 
 
 def append(database: Database, project_id: str, addition: Beginning, thread: Thread | None) -> None:
@@ -207,7 +208,8 @@ def append(database: Database, project_id: str, addition: Beginning, thread: Thr
     )
     moved = Update(_c, ("tip_id",), where, values)
     try:
-        if not transact(database, [moved, *_added(database, project_id, addition, thread, if_updated=True)]):
+        writes = [moved, *_added(database, project_id, addition, thread, if_updated=True)]
+        if not transact(database, writes, turns.request(project_id, addition)):
             raise ConversationTaken
     except Clash as clash:
         if "lane" in clash.constraint:

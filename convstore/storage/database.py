@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from convstore.errors import Misconfigured, StorageUnavailable
 from convstore.storage.scope import Scope
+from convstore.storage.seals import Recorder, Seal
 from convstore.telemetry import metrics
 
 # How long a writer waits for its turn before the client hears 503, in seconds.
@@ -51,6 +52,8 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
         self.stored: set[tuple[bytes, bytes]] = set()
+        # Writes the audit log; none, where nobody calls (migrations, tests of this floor).
+        self.recorder: Recorder | None = None
 
     @contextmanager
     def reading(self, project_id: str) -> Iterator[Scope]:
@@ -59,9 +62,12 @@ class Database:
             yield Scope(connection, project_id)
 
     @contextmanager
-    def writing(self, project_id: str) -> Iterator[Scope]:
-        """A Scope in a transaction: all of it is kept, or none."""
-        with self.transaction() as connection:
+    def writing(self, project_id: str, *, records: bool = True) -> Iterator[Scope]:
+        """A Scope in a transaction: all of it is kept, or none.
+
+        records: it is what the call that is going on was made for, and its entry in the audit log goes with it.
+        """
+        with self.transaction(records=records) as connection:
             yield Scope(connection, project_id)
 
     @contextmanager
@@ -71,19 +77,31 @@ class Database:
             yield connection
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A connection in a transaction."""
+    def transaction(self, *, records: bool = False) -> Iterator[Connection]:
+        """A connection in a transaction. records: as in `writing`."""
+        seals: list[Seal] = []
         with self.writer_turn(), _available(), self.engine.connect() as connection:
+            connection.info["seals"] = seals
             if self.is_sqlite:
                 self.begin_immediate(connection.exec_driver_sql)
             else:
                 connection.exec_driver_sql("BEGIN")
             try:
                 yield connection
+                if records and self.recorder is not None:
+                    self.recorder.record_call(connection)
+            except BaseException:
+                _rollback(connection)
+                for seal in seals:
+                    seal.undone()
+                raise
+            try:
                 connection.exec_driver_sql("COMMIT")
             except BaseException:
                 _rollback(connection)
                 raise
+        for seal in seals:
+            seal.kept()
 
     @contextmanager
     def writer_turn(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from convstore.errors import StorageUnavailable
 from convstore.storage.database import Database
+from convstore.storage.seals import Seal
 from convstore.telemetry import metrics
 
 
@@ -26,12 +27,16 @@ class Clash(Exception):
 
 
 class Cursor:
-    """A driver's cursor that takes `?` on every engine and counts statements."""
+    """A driver's cursor that takes `?` on every engine and counts statements.
 
-    def __init__(self, cursor: Any, engine: str) -> None:
+    seals: what the transaction owes the audit log (strands.py).
+    """
+
+    def __init__(self, cursor: Any, engine: str, seals: list[Seal] | None = None) -> None:
         self._cursor = cursor
         self.is_sqlite = engine == "sqlite"
         self.statements = 0
+        self.seals: list[Seal] = [] if seals is None else seals
 
     @property
     def driver_connection(self) -> Any:
@@ -83,7 +88,7 @@ def within(database: Database, connection: Connection) -> Iterator[Cursor]:
     driver: Any = database.engine.dialect.dbapi
     raw: Any = connection.connection
     given = raw.cursor() if database.is_sqlite else raw.cursor(binary=True)
-    cursor = Cursor(given, database.engine.dialect.name)
+    cursor = Cursor(given, database.engine.dialect.name, connection.info.get("seals"))
     try:
         yield cursor
     except driver.IntegrityError as error:

@@ -127,10 +127,11 @@ def keys(connection: Connection, project: str | None = None) -> list[Key]:
     return [_key(row) for row in connection.execute(query)]
 
 
-def revoke_key(connection: Connection, key_id: str, now: datetime) -> bool:
-    """End a key's life. False when there is no such key, or it was revoked before."""
+def revoke_key(connection: Connection, key_id: str, now: datetime) -> str | None:
+    """End a key's life; the project it opened. None when there is no such key, or it was revoked before."""
     query = update(_k).where(_k.c.id == key_id, _k.c.revoked_at.is_(None)).values(revoked_at=now)
-    return connection.execute(query).rowcount > 0
+    project_id: str | None = connection.execute(query.returning(_k.c.project_id)).scalar()
+    return project_id
 
 
 def touch_key(connection: Connection, key_id: str, now: datetime) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 from convstore import ids
 from convstore.domain import jsontext
+from convstore.domain.audit import Entry
+from convstore.domain.calls import Call
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import SEALED, Item
 from convstore.storage import tables
 from convstore.storage.database import Database
-from convstore.storage.direct import writing
-from convstore.storage.statements import Insert, Write, execute
+from convstore.storage.direct import Clash, Cursor, writing
+from convstore.storage.seals import Committed, Seal
+from convstore.storage.statements import Insert, Write, each, execute
+from convstore.storage.strands import Strands, settle
 from convstore.storage.types import deflate
 
 # A body from this size on is kept once per project, however often it is sent: images, files, long documents.
@@ -74,15 +78,58 @@ def fingerprint_rows(thread: Thread, exchange: bytes | None) -> list[Write]:
     return [Insert(tables.fingerprints, ("fingerprint", "exchange_id"), rows, if_updated=True)]
 
 
-def transact(database: Database, writes: Sequence[Write]) -> bool:
-    """All of them or none; False when the first is an Update that found no row."""
-    with writing(database) as cursor:
-        done = execute(cursor, writes)
+def transact(database: Database, writes: Sequence[Write], what: Committed | str | None = None) -> bool:
+    """All of them or none; False when the first is an Update that found no row.
+
+    what: the side of an exchange that is put on disk, or the project whose call this is: with it goes the entry of the
+    audit log.
+    """
+    seals: list[Seal] = []
+    try:
+        with writing(database) as cursor:
+            cursor.seals = seals
+            done = execute(cursor, [*writes, *_entries(database, cursor, writes, what)])
+    except Clash:
+        settle(seals, kept=False)
+        raise
+    settle(seals, kept=done)
     for write in writes if done else ():
         if isinstance(write, Insert) and write.table is tables.payloads:
             # Only now: what a transaction that failed wrote is not there.
             database.remember((row[0], row[1]) for row in write.rows)
     return done
+
+
+def transact_entry(database: Database, strands: Strands, project: bytes, entry: Entry, call: Call) -> None:
+    """An entry of the audit log that nothing else goes with."""
+    seals: list[Seal] = []
+    try:
+        with writing(database) as cursor:
+            cursor.seals = seals
+            execute(cursor, [strands.insertion(cursor, project, entry, call=call)])
+    except Clash:
+        settle(seals, kept=False)
+        raise
+    settle(seals, kept=True)
+
+
+def each_recorded(database: Database, cursor: Cursor, writes: Sequence[Write], what: Committed) -> bool:
+    """The same in a transaction that somebody else ends."""
+    done = each(cursor, [*writes, *_entries(database, cursor, writes, what)])
+    if not done:
+        settle(cursor.seals, kept=False)
+        cursor.seals.clear()
+    return done
+
+
+def _entries(
+    database: Database, cursor: Cursor, writes: Sequence[Write], what: Committed | str | None
+) -> Sequence[Write]:
+    if database.recorder is None or what is None:
+        return ()
+    if isinstance(what, str):
+        return database.recorder.calling(cursor, what)
+    return [database.recorder.committing(cursor, writes, what)]
 
 
 def packed(prefix: str, text: str | None) -> bytes | None:

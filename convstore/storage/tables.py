@@ -15,6 +15,7 @@
     projects ─< conversation_costs, quarter_costs          the same for reports: by conversation, and by time
     projects ─< prices, budgets
     exchanges ── searches                                  what an exchange is found by
+    projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -524,4 +525,35 @@ Index(
     postgresql_using="gin",
     postgresql_with={"gin_pending_list_limit": "256"},
     sqlite_where=_worded,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    # The columns of domain/audit.py, in its order: all but the last two are what the last one seals.
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    # Of an entry that commits to a request: the id of its exchange.
+    Column("id", Id(ids.ENTRY), primary_key=True),
+    Column("strand", LargeBinary(8), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("previous_id", Id(ids.ENTRY)),
+    Column("previous_seal", LargeBinary(16)),
+    Column("at", Utc, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("api_key_id", Id(ids.KEY)),
+    Column("action", String(64), nullable=False),
+    Column("object", String(255)),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", String(64)),
+    Column("remote", String(64)),
+    Column("agent", String(64)),
+    Column("request_id", Id(ids.REQUEST)),
+    # request or answer: the side of the exchange that the digest stands for.
+    Column("commits", String(16)),
+    Column("digest", LargeBinary(16)),
+    Column("links", LargeBinary),
+    Column("key_id", LargeBinary(4)),
+    Column("salt", LargeBinary(16)),
+    Column("seal", LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
 )

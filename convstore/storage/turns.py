@@ -14,6 +14,7 @@ from typing import Any
 
 from convstore import ids
 from convstore.domain import fingerprints, jsontext, preview, usage
+from convstore.domain.audit import Commits
 from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
@@ -22,6 +23,7 @@ from convstore.storage import ledger, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
+from convstore.storage.seals import Committed
 from convstore.storage.statements import MOST_PARAMETERS, Delete, Insert, Update, Write
 from convstore.storage.types import inflate, micros
 
@@ -191,7 +193,8 @@ def begin(
     appends to a conversation keeps others from doing so until it has ended.
     """
     try:
-        if not transact(database, [*beginning_rows(database, project_id, beginning, process, key), *besides]):
+        writes = [*beginning_rows(database, project_id, beginning, process, key), *besides]
+        if not transact(database, writes, request(project_id, beginning)):
             raise ConversationTaken
     except Clash as clash:
         raise named(clash) from clash
@@ -199,7 +202,19 @@ def begin(
 
 def end(database: Database, project_id: str, place: Place, ending: Ending, *, journalled: bool = False) -> bool:
     """Put an answer on disk. False when the exchange had been ended already. May be called again after a failure."""
-    return transact(database, ending_rows(database, project_id, place, ending, journalled))
+    return transact(
+        database, ending_rows(database, project_id, place, ending, journalled), answer(project_id, place, ending)
+    )
+
+
+def request(project_id: str, beginning: Beginning) -> Committed:
+    """What the audit log says of a request."""
+    return Committed(Commits.REQUEST, project_id, beginning.id, beginning.api_key_id, beginning.request_id)
+
+
+def answer(project_id: str, place: Place, ending: Ending) -> Committed:
+    """What the audit log says of an answer."""
+    return Committed(Commits.ANSWER, project_id, place.id, place.api_key_id, place.request_id, ending.status)
 
 
 # -- the rows -------------------------------------------------------------------------------------------------

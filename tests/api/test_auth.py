@@ -54,7 +54,7 @@ QUERIES = {
     "/v1/costs/reconcile": "?column.day=d&column.model=m",
 }
 # What must be sent to some, for a request that is as it should be.
-BODIES = {"/v1/costs/reconcile": b"d,m\n2026-11-22,gpt-5.4\n"}
+BODIES = {"/v1/costs/reconcile": b"d,m\n2026-11-22,gpt-5.4\n", "/v1/audit/verify": b""}
 
 
 @dataclass(frozen=True)

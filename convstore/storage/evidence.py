@@ -1,0 +1,142 @@
+"""The audit log and what it commits to, read to be checked: raw rows, a batch at a time, in a few statements each."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from convstore.domain import audit, jsontext
+from convstore.domain.audit import COLUMNS
+from convstore.storage import direct, tables
+from convstore.storage.database import Database
+from convstore.storage.direct import Cursor
+from convstore.storage.strands import ANSWER, ITEM, REQUEST
+from convstore.storage.types import inflate
+
+# SQLite takes at least so many parameters in one statement.
+_AT_ONCE = 500
+Raw = tuple[Any, ...]
+Rows = Mapping[str, Any]
+
+
+def entries(database: Database, project_id: bytes, after: bytes, limit: int) -> list[Raw]:
+    """At most *limit* rows behind an id, in the order of COLUMNS, bytes as bytes and nothing else converted."""
+    with direct.reading(database) as cursor:
+        return [_plain(row) for row in cursor.execute(_ENTRIES, (project_id, after, limit)).fetchall()]
+
+
+def some(database: Database, project_id: bytes, wanted: Collection[bytes]) -> dict[bytes, Raw]:
+    """The rows with these ids."""
+    with direct.reading(database) as cursor:
+        return {row[1]: row for row in _in(cursor, _SOME, project_id, wanted)}
+
+
+def contents(
+    database: Database, project_id: bytes, requests: Collection[bytes], answers: Collection[bytes]
+) -> tuple["Contents", "Contents"]:
+    """What is stored of these exchanges: of the request's side, and of the answer's."""
+    with direct.reading(database) as cursor:
+        both = {
+            row[0]: dict(zip(_EXCHANGE, row, strict=True))
+            for row in _in(cursor, _FOUND, project_id, {*requests, *answers})
+        }
+        said: dict[bytes, list[Raw]] = {}
+        for exchange, *item in _in(cursor, _ITEMS, project_id, both):
+            said.setdefault(exchange, []).append(tuple(item))
+        return Contents(both, said, REQUEST, output=False), Contents(both, said, ANSWER, output=True)
+
+
+def broken_payloads(database: Database, project_id: bytes, hashes: Collection[bytes]) -> set[bytes]:
+    """Those whose body is not there, or is another one."""
+    with direct.reading(database) as cursor:
+        whole = {own for own, body in _in(cursor, _PAYLOADS, project_id, hashes) if _is_of(own, body)}
+    return set(hashes) - whole
+
+
+def unrecorded(database: Database, project_id: bytes, after: bytes, until: bytes, limit: int) -> list[bytes]:
+    """The first exchanges between two ids that have no entry; those from before the log are no part of it."""
+    with direct.reading(database) as cursor:
+        rows = cursor.execute(_UNRECORDED, (project_id, after, until, project_id, limit)).fetchall()
+    return [bytes(own) for (own,) in rows]
+
+
+def count(database: Database, project_id: bytes) -> int:
+    """How many entries there are."""
+    with direct.reading(database) as cursor:
+        return int(cursor.execute("SELECT count(*) FROM audit_log WHERE project_id = ?", (project_id,)).fetchone()[0])
+
+
+class Contents:
+    """One side of some exchanges, as it is stored."""
+
+    def __init__(
+        self, rows: Mapping[bytes, Rows], items: Mapping[bytes, list[Raw]], columns: Sequence[str], *, output: bool
+    ) -> None:
+        self._rows = rows
+        self._items = items
+        self._columns = columns
+        self._output = output
+
+    def digest(self, exchange: bytes, salt: bytes) -> bytes | None:
+        """The digest of what is stored; None when the exchange is not there."""
+        row = self._rows.get(exchange)
+        if row is None:
+            return None
+        values, bodies = [row[name] for name in self._columns], []
+        for item in self._of(exchange):
+            values += item[:-1]
+            bodies.append(item[-1] if isinstance(item[-1], bytes) else str(item[-1] or "").encode())
+        return audit.digest(salt, values, bodies)
+
+    def payloads(self, exchange: bytes) -> set[bytes]:
+        """The digests under which more of it is stored."""
+        row = self._rows.get(exchange, {})
+        names = {"settings_hash", "sent_hash", "reply_hash"} & set(self._columns)
+        found = {row.get(name) for name in names} | {item[len(ITEM) - 1] for item in self._of(exchange)}
+        return {each for each in found if isinstance(each, bytes)}
+
+    def _of(self, exchange: bytes) -> Iterable[Raw]:
+        return (item for item in self._items.get(exchange, ()) if bool(item[1]) is self._output)
+
+
+def _is_of(own: bytes, body: Any) -> bool:
+    try:
+        return jsontext.digest(inflate(body)) == own
+    except Exception:
+        # Whatever it is, it is not what was stored.
+        return False
+
+
+def _in(cursor: Cursor, sql: str, project_id: bytes, wanted: Collection[bytes]) -> list[Raw]:
+    found: list[Raw] = []
+    each = sorted(wanted)
+    for start in range(0, len(each), _AT_ONCE):
+        some = each[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        found += [_plain(row) for row in cursor.execute(sql.format(marks), (project_id, *some)).fetchall()]
+    return found
+
+
+def _plain(row: Sequence[Any]) -> Raw:
+    return tuple(bytes(each) if isinstance(each, memoryview | bytearray) else each for each in row)
+
+
+def _names(columns: Iterable[str], alias: str) -> str:
+    return ", ".join(f'{alias}."{name}"' for name in columns)
+
+
+_EXCHANGE = tuple(dict.fromkeys((*REQUEST, *ANSWER)))
+_OWN = f"SELECT {_names(COLUMNS, 'a')} FROM {tables.audit_log.name} a WHERE a.project_id = ?"
+_ENTRIES = f"{_OWN} AND a.id > ? ORDER BY a.id LIMIT ?"
+_SOME = f"{_OWN} AND a.id IN ({{}})"
+_FOUND = f"SELECT {_names(_EXCHANGE, 'e')} FROM exchanges e WHERE e.project_id = ? AND e.id IN ({{}})"
+_ITEMS = (
+    f"SELECT e.id, {_names((*ITEM, 'body'), 'i')} FROM exchanges e"
+    " JOIN items i ON i.lane = e.lane AND i.depth = e.depth WHERE e.project_id = ? AND e.id IN ({}) ORDER BY i.position"
+)
+_PAYLOADS = "SELECT p.hash, p.body FROM payloads p WHERE p.project_id = ? AND p.hash IN ({})"
+# From the first entry on: exchanges from before the log have none.
+_UNRECORDED = (
+    "SELECT e.id FROM exchanges e WHERE e.project_id = ? AND e.id > ? AND e.id <= ?"
+    " AND e.id > (SELECT min(f.id) FROM audit_log f WHERE f.project_id = ?)"
+    " AND NOT EXISTS (SELECT 1 FROM audit_log a WHERE a.project_id = e.project_id AND a.id = e.id)"
+    " ORDER BY e.id LIMIT ?"
+)
