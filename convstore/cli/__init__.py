@@ -5,6 +5,7 @@ import sys
 import click
 
 from convstore import __version__
+from convstore.cli.audit import audit
 from convstore.cli.branch import branch
 from convstore.cli.budgets import budgets
 from convstore.cli.cost import cost
@@ -36,7 +37,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex)
+_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit)
 _CONVERSATIONS = (search, tree, thread, branch, replay, diff)
 _MONEY = (cost, prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):

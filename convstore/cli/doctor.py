@@ -11,9 +11,10 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
-from convstore.cli import tables
+from convstore.cli import recorded, tables
 from convstore.domain import jsontext
 from convstore.domain.checkup import KINDS, Finding
+from convstore.services import audit
 from convstore.services import doctor as service
 from convstore.services.doctor.visit import Tell, silent
 from convstore.storage import migrations
@@ -37,6 +38,9 @@ def doctor(config_path: str | None, repair: bool, as_json: bool, project: str | 
     counts = _Counts()
     with bootstrap.working(config.load(config_path)) as deps, _progress() as tell:
         migrations.check(deps.database)
+        # Before anything is read or mended: what comes after it may be interrupted.
+        with audit.calling(deps, recorded.call("doctor.repair" if repair else "doctor.examine", object_id=project)):
+            pass
         found = map(counts.noted, service.examine(deps, project, repair=repair, tell=tell))
         if as_json:
             _print_json(found, counts)

@@ -101,6 +101,18 @@ class Door(Protocol):
     def costs_csv(self, query: Mapping[str, str]) -> str:
         """The same as CSV."""
 
+    def check_audit(self, after: str | None, limit: int, head: Json | None) -> Json:
+        """A part of the audit log, checked; held against a head."""
+
+    def audit_head(self) -> Json:
+        """Its newest entries, signed."""
+
+    def audit_size(self) -> int | None:
+        """How many entries there are; None where that is not known."""
+
+    def audited(self, asked: Mapping[str, str]) -> Json:
+        """A page of entries; asked: as in the query of the API."""
+
     def working(self) -> AbstractContextManager[None]:
         """While this lasts, somebody runs what replays consist of."""
 

@@ -8,9 +8,10 @@ import click
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
-from convstore.cli import tables
+from convstore.cli import recorded, tables
 from convstore.domain import jsontext
 from convstore.domain.job import STATUSES, Job
+from convstore.services import audit
 from convstore.services import jobs as service
 from convstore.services.deps import Deps
 from convstore.services.jobs import Wanted
@@ -118,7 +119,8 @@ def _done(
     """A job as it stands when this has been done to it, and the name of its project."""
     with bootstrap.working(config.load(config_path)) as deps:
         name, job = _found(deps, job_id, project)
-        return name, act(deps, job.project_id, job_id)
+        with audit.calling(deps, recorded.call(f"jobs.{act.__name__}", job.project_id, job_id)):
+            return name, act(deps, job.project_id, job_id)
 
 
 def _found(deps: Deps, job_id: str, project: str | None) -> tuple[str, Job]:

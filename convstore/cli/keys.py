@@ -6,8 +6,9 @@ import click
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
-from convstore.cli import tables
+from convstore.cli import recorded, tables
 from convstore.domain import jsontext
+from convstore.services import audit
 from convstore.services import keys as service
 from convstore.services.principal import Right
 from convstore.storage import migrations
@@ -33,9 +34,10 @@ def create(config_path: str | None, project: str, name: str, scopes: tuple[str, 
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
     with bootstrap.working(config.load(config_path)) as deps:
         migrations.check(deps.database)
-        key, text = service.create(
-            deps, project, name=name, scopes=tuple(map(Right, scopes)) or tuple(Right), expires_at=expires_at
-        )
+        with audit.calling(deps, recorded.call("keys.create")):
+            key, text = service.create(
+                deps, project, name=name, scopes=tuple(map(Right, scopes)) or tuple(Right), expires_at=expires_at
+            )
     click.echo(f"{key.id} of project {project}. The key is shown only now:", err=True)
     click.echo(text)
 
@@ -48,7 +50,8 @@ def listed(config_path: str | None, project: str | None, as_json: bool) -> None:
     """List the keys, never their text."""
     with bootstrap.working(config.load(config_path)) as deps:
         migrations.check(deps.database)
-        found = service.listed(deps, project)
+        with audit.calling(deps, recorded.call("keys.list", object_id=project)):
+            found = service.listed(deps, project)
     if as_json:
         click.echo(jsontext.dumps([_shown(key) for key in found]).decode())
         return
@@ -67,7 +70,8 @@ def revoke(config_path: str | None, key_id: str) -> None:
     """End the life of the key with this id."""
     with bootstrap.working(config.load(config_path)) as deps:
         migrations.check(deps.database)
-        service.revoke(deps, key_id)
+        with audit.calling(deps, recorded.call("keys.revoke", object_id=key_id)):
+            service.revoke(deps, key_id)
     click.echo(f"{key_id} is revoked.")
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from convstore import bootstrap, config, ids
 from convstore.cli import own_worker
 from convstore.cli.door import Answered, Json
+from convstore.cli.recorded import as_call
 from convstore.config import Settings
 from convstore.domain import jsontext, sse
 from convstore.domain.replay import Replay
 from convstore.errors import InvalidRequest
-from convstore.services import budgets, costs, prices, projects, recovery, replays, trees
+from convstore.services import audit, budgets, costs, prices, projects, recovery, replays, trees, verification
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal, Right
@@ -51,20 +52,23 @@ class Local:
     def __init__(
         self, deps: Deps, principal: Principal, settings: Settings, config_path: str | None, leaving: ExitStack
     ) -> None:
-        self._deps = deps
+        self.deps = deps
         self._principal = principal
-        self._project = principal.project_id
+        self.project_id = principal.project_id
         self._settings = settings
         self._config_path = config_path
         self._leaving = leaving
 
+    @as_call("trees.tree")
     def tree(self, conversation_id: str, after: str | None, *, root: str | None, depth: int | None) -> Json:
         wanted = Wanted(root=root, depth=depth, limit=trees.MOST, after=after)
-        return _read(trees.tree(self._deps, self._project, conversation_id, wanted))
+        return _read(trees.tree(self.deps, self.project_id, conversation_id, wanted))
 
+    @as_call("trees.thread")
     def thread(self, name: str, after: str | None, limit: int, *, items: bool) -> Json:
-        return _listed(trees.thread(self._deps, self._project, name, limit, after, items=items))
+        return _listed(trees.thread(self.deps, self.project_id, name, limit, after, items=items))
 
+    @as_call("history.list")
     def responses(self, asked: Mapping[str, Any]) -> Json:
         from convstore.schemas.history import read, wanted
         from convstore.services import history
@@ -73,8 +77,9 @@ class Local:
 
         known, labels = read({name: str(value) for name, value in asked.items()})
         page = Page(**{name: known[name] for name in ("limit", "order", "after", "before") if name in known})
-        return _read(history.page(self._deps, self._project, Asked(**wanted(known, labels)), page).write())
+        return _read(history.page(self.deps, self.project_id, Asked(**wanted(known, labels)), page).write())
 
+    @as_call("branches.branch")
     def branch(self, name: str, body: bytes) -> Answered:
         from convstore.schemas.branches import edit
         from convstore.services import branching, relay
@@ -83,105 +88,142 @@ class Local:
         asked = edit(body)
         self._go_on_record()
         made = branching.create(
-            self._deps, self._principal, name, asked, relay.call_of(ids.new(ids.REQUEST), None, body)
+            self.deps, self._principal, name, asked, relay.call_of(ids.new(ids.REQUEST), None, body)
         )
         if isinstance(made.answer, Whole):
             return Answered(_read(made.answer.body), replay_id=made.replay_id)
         return Answered(events=_events(made.answer), replay_id=made.replay_id)
 
+    @as_call("replays.replay")
     def replay(self, name: str, body: bytes) -> Json:
         from convstore.schemas.replays import wanted
 
         asked, is_dry = wanted(body)
-        planned = replays.plan(self._deps, self._principal, name, asked)
+        planned = replays.plan(self.deps, self._principal, name, asked)
         if is_dry:
-            return _read(replays.estimate(self._deps, self._principal, planned))
-        return self._written(replays.create(self._deps, self._principal, planned))
+            return _read(replays.estimate(self.deps, self._principal, planned))
+        return self._written(replays.create(self.deps, self._principal, planned))
 
+    @as_call("replays.get")
     def replayed(self, replay_id: str) -> Json:
-        return self._written(replays.get(self._deps, self._project, replay_id))
+        return self._written(replays.get(self.deps, self.project_id, replay_id))
 
+    @as_call("replays.cancel")
     def cancel(self, replay_id: str) -> Json:
-        return self._written(replays.cancel(self._deps, self._project, replay_id))
+        return self._written(replays.cancel(self.deps, self.project_id, replay_id))
 
+    @as_call("diff.compare")
     def diff(self, left: str, right: str) -> Json:
         from convstore.services import comparing
 
         # Through JSON, as a service's would come.
-        return _read(jsontext.dumps(comparing.compare(self._deps, self._project, left, right).as_dict()))
+        return _read(jsontext.dumps(comparing.compare(self.deps, self.project_id, left, right).as_dict()))
 
+    @as_call("diff.compare")
     def diff_page(self, left: str, right: str) -> str:
         from convstore.render import html
         from convstore.services import comparing
 
-        return html.comparison(comparing.compare(self._deps, self._project, left, right))
+        return html.comparison(comparing.compare(self.deps, self.project_id, left, right))
 
+    @as_call("reconciliation.reconcile")
     def reconcile(self, bill: bytes, asked: Mapping[str, str]) -> Json:
         from convstore.schemas.reconciliation import bill_of, reading_of
         from convstore.services import reconciling
 
         reading, upstream = reading_of(asked)
-        return reconciling.reconcile(self._deps, self._project, bill_of(bill), reading, upstream)
+        return reconciling.reconcile(self.deps, self.project_id, bill_of(bill), reading, upstream)
 
+    @as_call("prices.list")
     def prices(self, after: str | None, *, price_set: str | None, model: str | None) -> Json:
         page = Page(limit=1_000, order="asc", after=after)
-        return _listed(prices.listed(self._deps, self._project, page, price_set=price_set, model=model))
+        return _listed(prices.listed(self.deps, self.project_id, page, price_set=price_set, model=model))
 
+    @as_call("prices.create")
     def name_prices(self, body: bytes) -> Json:
         from convstore.schemas.prices import wanted_prices
 
-        made = prices.create(self._deps, self._project, wanted_prices(body))
+        made = prices.create(self.deps, self.project_id, wanted_prices(body))
         return {"data": [prices.as_dict(each) for each in made]}
 
+    @as_call("prices.delete")
     def forget_price(self, price_id: str) -> None:
-        prices.delete(self._deps, self._project, price_id)
+        prices.delete(self.deps, self.project_id, price_id)
 
+    @as_call("prices.find")
     def find_price(self, **asked: str) -> Json:
         from convstore.schemas.prices import asked_price
 
-        return _read(prices.find(self._deps, self._project, asked_price(asked)))
+        return _read(prices.find(self.deps, self.project_id, asked_price(asked)))
 
+    @as_call("budgets.list")
     def budgets(self) -> Json:
-        return {"data": budgets.written(budgets.listed(self._deps, self._project))}
+        return {"data": budgets.written(budgets.listed(self.deps, self.project_id))}
 
+    @as_call("budgets.create")
     def set_budget(self, body: bytes) -> Json:
         from convstore.schemas.budgets import wanted_budget
 
-        return _read(budgets.as_json(budgets.create(self._deps, self._project, wanted_budget(body))))
+        return _read(budgets.as_json(budgets.create(self.deps, self.project_id, wanted_budget(body))))
 
+    @as_call("budgets.delete")
     def lift_budget(self, budget_id: str) -> None:
-        budgets.delete(self._deps, self._project, budget_id)
+        budgets.delete(self.deps, self.project_id, budget_id)
 
+    @as_call("audit.verify")
+    def check_audit(self, after: str | None, limit: int, head: Json | None) -> Json:
+        return verification.verify(self.deps, self.project_id, after, limit, head).as_dict()
+
+    @as_call("audit.head")
+    def audit_head(self) -> Json:
+        return verification.head(self.deps, self.project_id)
+
+    def audit_size(self) -> int | None:
+        return verification.count(self.deps, self.project_id)
+
+    @as_call("audit.list")
+    def audited(self, asked: Mapping[str, str]) -> Json:
+        from convstore.schemas.audit import ListEntries
+        from convstore.schemas.audit import asked as checked
+
+        given = checked(ListEntries, asked)
+        page = Page(**{name: given[name] for name in ("limit", "order", "after", "before") if name in given})
+        return _listed(audit.listed(self.deps, self.project_id, page, audit.given(given)))
+
+    @as_call("costs.of_response")
     def response_cost(self, name: str) -> Json:
-        return _read(costs.of_response(self._deps, self._project, name))
+        return _read(costs.of_response(self.deps, self.project_id, name))
 
+    @as_call("costs.of_conversation")
     def conversation_cost(self, conversation_id: str) -> Json:
-        return _read(costs.of_conversation(self._deps, self._project, conversation_id))
+        return _read(costs.of_conversation(self.deps, self.project_id, conversation_id))
 
+    @as_call("costs.report")
     def costs(self, query: Mapping[str, str]) -> Json:
         from convstore.schemas.costs import of_query
 
         # Through JSON, as a service's would come.
-        found = costs.report(self._deps, self._project, of_query(query))
+        found = costs.report(self.deps, self.project_id, of_query(query))
         return _read(jsontext.dumps(found.as_dict()))
 
+    @as_call("costs.report")
     def costs_csv(self, query: Mapping[str, str]) -> str:
         from convstore.render import csv
         from convstore.schemas.costs import of_query
 
-        return csv.report(costs.report(self._deps, self._project, of_query({**query, "format": "csv"})).as_dict())
+        return csv.report(costs.report(self.deps, self.project_id, of_query({**query, "format": "csv"})).as_dict())
 
     def working(self) -> AbstractContextManager[None]:
-        return own_worker.working(self._deps, self._settings, self._config_path)
+        return own_worker.working(self.deps, self._settings, self._config_path)
 
     def _written(self, replay: Replay) -> Json:
-        return _read(replays.written(self._deps, self._project, replay))
+        return _read(replays.written(self.deps, self.project_id, replay))
 
     def _go_on_record(self) -> None:
         """Be known as a process: what nobody has begun is taken for what a dead one left behind, and closed."""
-        recovery.enter(self._deps)
-        self._leaving.callback(recovery.leave, self._deps)
-        self._leaving.callback(recovery.start_beating(self._deps))
+        recovery.enter(self.deps)
+        self._leaving.callback(recovery.leave, self.deps)
+        self._leaving.callback(recovery.start_beating(self.deps))
 
 
 def _read(written: bytes) -> Json:

@@ -11,7 +11,7 @@ import click
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
-from convstore.cli import door, given, tables, terminal
+from convstore.cli import door, given, recorded, tables, terminal
 from convstore.cli.door import Json, Place
 from convstore.domain import jsontext
 from convstore.domain.jsontext import NotJson
@@ -176,13 +176,15 @@ def _named(place: Place, wanted: list[Json], *, everywhere: bool) -> list[Json]:
 @contextmanager
 def _installation(place: Place) -> Iterator[tuple[Any, Any]]:
     """The database, as whoever runs the service."""
+    from convstore.services import audit
     from convstore.services import prices as service
 
     if place.url or place.project:
         raise click.UsageError("--everywhere is for the database, and for all projects: without --url and --project.")
     with bootstrap.working(config.load(place.config), role="command") as deps:
         migrations.check(deps.database)
-        yield deps, service
+        with audit.calling(deps, recorded.call("prices.everywhere", audit.INSTALLATION)):
+            yield deps, service
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:

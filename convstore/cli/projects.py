@@ -6,9 +6,10 @@ import click
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
-from convstore.cli import tables
+from convstore.cli import recorded, tables
 from convstore.domain import jsontext
 from convstore.domain.project import BackgroundRetry, Unstored
+from convstore.services import audit
 from convstore.services import projects as service
 from convstore.storage import migrations
 from convstore.storage.everywhere import Project
@@ -57,7 +58,8 @@ def change(config_path: str | None, name: str, unstored: str | None, background_
         raise click.UsageError("Nothing to set. Give at least one option.")
     with bootstrap.working(config.load(config_path)) as deps:
         migrations.check(deps.database)
-        service.change(deps, name, **chosen)
+        with audit.calling(deps, recorded.call("projects.set", object_id=name)):
+            service.change(deps, name, **chosen)
     said = (f"{option.replace('_', ' ')} is {value}" for option, value in chosen.items())
     click.echo(f"{name}: {', '.join(said)}.")
 

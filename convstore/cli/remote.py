@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from convstore.cli.door import Answered, Json
+from convstore.domain import jsontext
 from convstore.upstream.peer import THINKING_S, Peer
 
 # As many exchanges of a tree at a time as the service gives.
@@ -96,6 +97,21 @@ class Remote:
 
     def costs_csv(self, query: Mapping[str, str]) -> str:
         return self._peer.get("/v1/costs", **query, format="csv").text()
+
+    def check_audit(self, after: str | None, limit: int, head: Json | None) -> Json:
+        asked = {"limit": str(limit), **({"after": after} if after else {})}
+        if head is None:
+            return _object(self._peer.get("/v1/audit/verify", **asked).json())
+        return _object(self._peer.post("/v1/audit/verify", jsontext.dumps(head), query=asked).json())
+
+    def audit_head(self) -> Json:
+        return _object(self._peer.get("/v1/audit/head").json())
+
+    def audit_size(self) -> int | None:
+        return None
+
+    def audited(self, asked: Mapping[str, str]) -> Json:
+        return _object(self._peer.get("/v1/audit", **asked).json())
 
     def working(self) -> AbstractContextManager[None]:
         # Workers are the service's own affair.
