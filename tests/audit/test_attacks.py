@@ -277,6 +277,16 @@ class TestExchanges:
         assert {kind for kind, _ in found} == {"content_altered"}
         assert {ids.EXCHANGE + own_id[5:] for _, own_id in found} & {given["id"]} or len(found) == 1
 
+    def test_one_letter_is_enough(self, log: Log) -> None:
+        log.client.ask("Pay 100")
+        with log.deps.database.connection() as connection:
+            rows = _execute(connection, "SELECT lane, depth, position, body FROM items", {}).fetchall()
+        (row,) = (each for each in rows if b"Pay 100" in bytes(each.body))
+        edited = bytes(row.body).replace(b"Pay 100", b"Pay 900")
+        where = {"l": row.lane, "d": row.depth, "p": row.position}
+        log.sql("UPDATE items SET body = :v WHERE lane = :l AND depth = :d AND position = :p", v=edited, **where)
+        assert [kind for kind, _ in log.check()] == ["content_altered"]
+
     def test_an_exchange_that_is_removed_is_found(self, log: Log) -> None:
         given = log.client.ask("Gone")
         log.sql("DELETE FROM exchanges WHERE id = :e", e=ids.pack(ids.EXCHANGE, given["id"]))
