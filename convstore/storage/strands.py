@@ -23,7 +23,7 @@ from convstore.storage import direct, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Cursor
 from convstore.storage.seals import Committed, Seal
-from convstore.storage.statements import Delete, Insert, Update, Write, each
+from convstore.storage.statements import Insert, Update, Write, each
 from convstore.storage.types import micros
 
 # How often the strands of others are linked: after so many entries of this process, or so many seconds.
@@ -233,12 +233,12 @@ def committed(salt: bytes, writes: Sequence[Write], columns: tuple[str, ...]) ->
     values: list[object] = []
     bodies: list[bytes] = []
     for write in writes:
-        if write.table is tables.exchanges and not values and not isinstance(write, Delete):
+        if isinstance(write, Insert | Update) and write.table is tables.exchanges and not values:
             row = write.rows[0] if isinstance(write, Insert) else write.values
             # Of an Update the id is among the conditions; what it sets stands in front of those.
             where = () if isinstance(write, Insert) else write.where
             values = [None if place is None else row[place] for place in _places((*write.columns, *where), columns)]
-        elif write.table is tables.items and isinstance(write, Insert):
+        elif isinstance(write, Insert) and write.table is tables.items:
             for item in write.rows:
                 # lane and depth stand before what is content, the body behind it.
                 values += item[2:-1]
