@@ -563,6 +563,30 @@ class TestAddresses:
             if answered.status_code == 400:
                 told(answered)
 
+    def test_a_nul_in_a_query_is_told_by_name(self, stage: Stage) -> None:
+        for method, path, name in (
+            ("GET", "/v1/responses", "q"),
+            ("GET", "/v1/responses", "model"),
+            ("GET", "/v1/responses", "metadata.a"),
+            ("GET", "/v1/conversations", "title"),
+            ("GET", "/v1/branches", "after"),
+            ("GET", "/v1/jobs", "kind"),
+            ("GET", "/v1/prices", "price_set"),
+            ("GET", "/v1/prices", "after"),
+            ("GET", "/v1/prices/find", "service_tier"),
+            ("GET", "/v1/costs", "price_set"),
+            ("GET", "/v1/costs", "what_if"),
+            ("GET", "/v1/costs", "timezone"),
+            ("POST", "/v1/costs/reconcile", "upstream"),
+            ("GET", "/v1/audit", "object"),
+            ("GET", "/v1/diff", "left"),
+        ):
+            answered = stage.alice.open(method, path, query_string={name: "a\0b"})
+            assert told(answered)["param"] == name, (path, answered.text[:300])
+        for path in ("/v1/branches/a%00b", "/v1/budgets/a%00b", "/v1/jobs/a%00b"):
+            assert stage.alice.get(path).status_code == 404, path
+        assert stage.alice.get("/v1/prices", query_string={"a\0": "b"}).status_code == 400
+
     def test_an_item_of_our_form_and_no_place(self, stage: Stage) -> None:
         own = stage.alice.ask()["id"].removeprefix("resp_")
         for position in ("0000", "ffff", "7fffffff", "ffffffff", "fffffffff"):
