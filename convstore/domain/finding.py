@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
-from convstore.domain import jsontext, said, terms
+from convstore.domain import jsontext, money, said, terms
 from convstore.domain.items import Item
+from convstore.domain.pricing.cost import Cost
 from convstore.domain.usage import Usage
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -64,9 +65,9 @@ def of_question(
     return " ".join([*_of_question(project_id, asked, key_id), *_said(items, settings, output=False)])
 
 
-def of_answer(answered: Answered, items: Sequence[Item], asked_at: datetime) -> str:
+def of_answer(answered: Answered, items: Sequence[Item], asked_at: datetime, cost: Cost | None) -> str:
     """The terms of an answer, with spaces between them."""
-    return " ".join([*_of_answer(answered, items, asked_at), *terms.words(_texts(items, output=True))])
+    return " ".join([*_of_answer(answered, items, asked_at), *_of_cost(cost), *terms.words(_texts(items, output=True))])
 
 
 def _of_question(project_id: str, asked: Asked, key_id: str | None) -> Iterator[str]:
@@ -99,6 +100,13 @@ def _of_answer(answered: Answered, items: Sequence[Item], asked_at: datetime) ->
         yield terms.size("tt", answered.usage.total)
     if answered.completed_at:
         yield terms.size("l", (answered.completed_at - asked_at) // MILLISECOND)
+
+
+def _of_cost(cost: Cost | None) -> Iterator[str]:
+    if cost is not None and cost.amount is not None:
+        yield terms.size("co", money.split(cost.amount)[0])
+        if cost.currency:
+            yield terms.exact("cu", cost.currency)
 
 
 def _said(items: Sequence[Item], settings: bytes | None, *, output: bool) -> list[str]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from convstore.domain import money
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import QueryBoolean, QueryInteger, QueryWords, Text, Word
+from convstore.schemas.fields import Amount, QueryBoolean, QueryInteger, QueryWords, Text, Word
 from convstore.schemas.responses import ListInputItems
 
 # The last second that a date can be made of.
@@ -70,6 +71,11 @@ class ListResponses(Schema):
     max_total_tokens = _figure("So many at most.")
     min_latency_ms = _figure("It took so many milliseconds at least.")
     max_latency_ms = _figure("So many at most.")
+    min_cost = Amount(places=12, most=int(money.LARGEST), metadata={"description": "It cost so much at least."})
+    max_cost = Amount(places=12, most=int(money.LARGEST), metadata={"description": "So much at most."})
+    currency = Text(
+        allow_none=False, pattern="[A-Z][A-Z0-9_]{1,15}", metadata={"description": "It was billed in this currency."}
+    )
     min_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many stand before it at least."})
     max_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many at most."})
     has_children = QueryBoolean(metadata={"description": "Whether anything continues it."})

@@ -7,8 +7,10 @@ FILTERS says of each filter what holds of a row, and which terms the index has o
 line there, and one in schemas/history.py.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -23,6 +25,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    or_,
     select,
     table,
     true,
@@ -31,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from convstore import ids
-from convstore.domain import terms
+from convstore.domain import money, terms
 from convstore.domain.terms import Groups, Query
 from convstore.domain.tree import Node
 from convstore.storage import exchanges, paths, tables, trees
@@ -40,6 +43,7 @@ from convstore.storage.types import Id
 
 _e = tables.exchanges
 _s = tables.searches
+_l = tables.ledger
 _words = table("search_words", column("rowid"))
 
 UNFINISHED = ("queued", "in_progress")
@@ -280,6 +284,25 @@ def _most(of: Any, kind: str) -> Filter:
     return Filter(lambda _, most: of <= most, lambda most: terms.sizes(kind, None, most))
 
 
+def _cost(holds: Callable[[Any, Any], ColumnElement[bool]], *, least: bool) -> Filter:
+    """What the ledger says it cost. An amount is two numbers (domain/money.py)."""
+
+    def is_so(_: Scope, amount: Decimal) -> ColumnElement[bool]:
+        whole, rest = money.split(amount)
+        close = and_(_l.c.millionths == whole, holds(_l.c.rest, rest))
+        return _in_ledger(or_(holds(_l.c.millionths, whole + 1 if least else whole - 1), close))
+
+    def known(amount: Decimal) -> Sequence[str]:
+        whole = money.split(amount)[0]
+        return terms.sizes("co", whole, None) if least else terms.sizes("co", None, whole)
+
+    return Filter(is_so, known)
+
+
+def _in_ledger(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(_l.c.project_id == _e.c.project_id, _l.c.exchange_id == _e.c.id, condition)
+
+
 def _status(scope: Scope, status: str) -> ColumnElement[bool]:
     """What has not ended is not in the index as such; but it is in others, which are short."""
     has = _e.c.status == status
@@ -363,6 +386,9 @@ FILTERS: Mapping[str, Filter] = {
     "max_total_tokens": _most(_e.c.total_tokens, "tt"),
     "min_latency_ms": _least(_latency_ms, "l"),
     "max_latency_ms": _most(_latency_ms, "l"),
+    "min_cost": _cost(operator.ge, least=True),
+    "max_cost": _cost(operator.le, least=False),
+    "currency": Filter(lambda _, code: _in_ledger(_l.c.currency == code), lambda code: (terms.exact("cu", code),)),
     "min_depth": _least(_e.c.depth, "p"),
     "max_depth": _most(_e.c.depth, "p"),
     "has_children": Filter(_has_children),

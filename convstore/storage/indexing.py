@@ -12,13 +12,15 @@ from sqlalchemy import Select, and_, exists, func, select
 from convstore import ids
 from convstore.domain import finding
 from convstore.domain.exchange import ADDED, Exchange
-from convstore.storage import direct, exchanges, searches, tables
+from convstore.domain.pricing.cost import Cost
+from convstore.storage import direct, exchanges, ledger, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 
 _e = tables.exchanges
 _s = tables.searches
+_l = tables.ledger
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
 
 
@@ -76,21 +78,33 @@ def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool) -> dict[st
     parent = _e.alias("parent")
     repeats = parent.c.settings_hash == _e.c.settings_hash
     source = _e.outerjoin(parent, and_(parent.c.project_id == _e.c.project_id, parent.c.id == _e.c.parent_id))
-    query = select(_e.c.id, _e.c.api_key_id, repeats.label("repeats")).select_from(source)
+    source = source.outerjoin(_l, and_(_l.c.project_id == _e.c.project_id, _l.c.exchange_id == _e.c.id))
+    amount = [_l.c[name] for name in ledger.AMOUNT]
+    query = select(_e.c.id, _e.c.api_key_id, repeats.label("repeats"), *amount).select_from(source)
     rows = scope.connection.execute(query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids)))
-    known = {row.id: (row.api_key_id, bool(row.repeats) and not whole) for row in rows}
+    known: dict[str, tuple[str | None, bool, Cost | None]] = {}
+    for row in rows:
+        cost = ledger.of_columns(*row[-len(amount) :])
+        known[row.id] = (row.api_key_id, bool(row.repeats) and not whole, cost)
     read = {own: exchanges.get(scope, own, hidden=True) for own in known}
     there = {own: exchange for own, exchange in read.items() if exchange is not None}
     items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()})
     return {own: _of(scope, exchange, items[own], *known[own]) for own, exchange in there.items()}
 
 
-def _of(scope: Scope, exchange: Exchange, placed: Sequence[exchanges.Placed], key_id: str | None, repeats: bool) -> str:
+def _of(
+    scope: Scope,
+    exchange: Exchange,
+    placed: Sequence[exchanges.Placed],
+    key_id: str | None,
+    repeats: bool,
+    cost: Cost | None,
+) -> str:
     asked = [each.item for each in placed if not each.output]
     said = [each.item for each in placed if each.output]
     settings = None if repeats else exchange.settings
     question = finding.of_question(scope.project_id, exchange, asked, settings, key_id)
-    return f"{question} {finding.of_answer(exchange, said, exchange.created_at)}"
+    return f"{question} {finding.of_answer(exchange, said, exchange.created_at, cost)}"
 
 
 _NUMBER = (

@@ -36,7 +36,7 @@ def of_question(database: Database, project_id: str, beginning: Beginning) -> li
 
 def of_answer(database: Database, project_id: str, exchange_id: str, ending: Ending, asked_at: datetime) -> list[Write]:
     """The rows by which its answer is found, if its question is."""
-    terms = finding.of_answer(ending, ending.output, asked_at)
+    terms = finding.of_answer(ending, ending.output, asked_at, ending.entry.cost if ending.entry else None)
     own = (packed(ids.PROJECT, project_id), packed(ids.EXCHANGE, exchange_id))
     if database.is_sqlite:
         return [
