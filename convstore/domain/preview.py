@@ -68,7 +68,10 @@ def _line(text: str) -> str | None:
     """The first line that says anything, its spaces made one; None when there is none."""
     for found in _LINE.finditer(text):
         # Columns take neither NUL nor half a surrogate pair; nobody wants control characters in a list.
-        line = " ".join("".join(c if c.isprintable() else " " for c in found[0]).split())
+        line = found[0]
+        if not line.isprintable():
+            line = "".join(c if c.isprintable() else " " for c in line)
+        line = " ".join(line.split())
         if line:
             return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
     return None

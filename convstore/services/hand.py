@@ -134,11 +134,12 @@ class Hand:
         if output:
             # It was answered, and paid for: what came of it stays on record.
             self.attempts.made[-1]["output"] = [jsontext.loads(item.body) for item in output]
-        if not self.is_streamed:
+        seen = self.number if self.is_streamed else None
+        if seen is None:
             self.number = IN_PROGRESS
         tried = [*self.attempts.made, self._next()]
         if not background.begin_anew(
-            self.deps.database, self.project.id, self.exchange.id, self.deps.process, tried, keep=self.is_streamed
+            self.deps.database, self.project.id, self.exchange.id, self.deps.process, tried, seen=seen
         ):
             raise Lost
 

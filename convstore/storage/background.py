@@ -96,16 +96,24 @@ def take_over(database: Database, project_id: str, exchange_id: str, process: by
 
 
 def begin_anew(
-    database: Database, project_id: str, exchange_id: str, process: bytes, attempts: Attempts, *, keep: bool
+    database: Database, project_id: str, exchange_id: str, process: bytes, attempts: Attempts, *, seen: int | None
 ) -> bool:
-    """Note what has been tried, and forget what came of it. keep: but for events that followers may have seen."""
+    """Note what has been tried, and forget what came of it.
+
+    seen: the number of the last event that followers may have seen; these stay.
+    """
     exchange, project = packed(ids.EXCHANGE, exchange_id), packed(ids.PROJECT, project_id)
     with database.writing(project_id) as scope, direct.within(database, scope.connection) as cursor:
         if not _is_mine(cursor, exchange, process):
             return False
         values = (turns.as_json(attempts), project, exchange)
         each(cursor, [Update(tables.exchanges, ("attempts",), ("project_id", "id"), values)])
-        cursor.execute(_FORGET + (" AND last_number IS NULL" if keep else ""), (exchange,))
+        if seen is None:
+            cursor.execute(_FORGET, (exchange,))
+        else:
+            # That an upstream had begun no longer counts. The part stays: a follower who has read it would miss what
+            # came later under its number.
+            cursor.execute(_NO_MORE, (seen, exchange))
         return True
 
 
@@ -147,6 +155,7 @@ _ALL = 2**31 - 1
 _MINE = "SELECT 1 FROM running WHERE exchange_id = ? AND process_id = ?"
 _TAKE_OVER = "UPDATE running SET process_id = ? WHERE exchange_id = ? AND project_id = ?"
 _CANCELLED = "SELECT cancel_requested_at FROM running WHERE exchange_id = ?"
+_NO_MORE = "UPDATE journal SET last_number = ? WHERE exchange_id = ? AND last_number IS NULL"
 _FORGET = "DELETE FROM journal WHERE exchange_id = ?"
 _ASK_TO_CANCEL = (
     "UPDATE running SET cancel_requested_at = ? WHERE exchange_id = ? AND project_id = ?"

@@ -176,7 +176,7 @@ class TestTakeOver:
         background.take_over(acme.database, acme.project, beginning.id, PROCESS)
         assert journals.append(acme.database, OTHER, [part(beginning.id, 2, 3)]) == {}
         assert not end(acme, beginning, OTHER)
-        assert not background.begin_anew(acme.database, acme.project, beginning.id, OTHER, (), keep=False)
+        assert not background.begin_anew(acme.database, acme.project, beginning.id, OTHER, (), seen=None)
         assert stored(acme, beginning).status == "in_progress"
         assert end(acme, beginning, PROCESS)
 
@@ -199,15 +199,32 @@ class TestTakeOver:
 
 
 class TestBeginAnew:
-    @pytest.mark.parametrize(("keep", "left"), [(True, [0, 1, 3]), (False, [])])
-    def test_what_is_forgotten(self, acme: Keeper, beginning: Beginning, keep: bool, left: list[int]) -> None:
+    @pytest.mark.parametrize(("seen", "left"), [(2, [0, 1, 2, 3]), (None, [])])
+    def test_what_is_forgotten(self, acme: Keeper, beginning: Beginning, seen: int | None, left: list[int]) -> None:
         queue(acme, beginning)
         take_up(acme, beginning)
         journals.append(acme.database, PROCESS, [part(beginning.id, 2), part(beginning.id, 3, 3)])
         tried = [{"upstream": "local", "error": "interrupted"}, {"upstream": "local"}]
-        assert background.begin_anew(acme.database, acme.project, beginning.id, PROCESS, tried, keep=keep)
+        assert background.begin_anew(acme.database, acme.project, beginning.id, PROCESS, tried, seen=seen)
         assert [each.number for each in written(acme.database, beginning.id)] == left
         assert stored(acme, beginning).attempts == tried
+
+    def test_the_number_of_a_part_that_followers_have_read_is_not_used_again(
+        self, acme: Keeper, beginning: Beginning
+    ) -> None:
+        """That the upstream had begun was all it said."""
+        queue(acme, beginning)
+        take_up(acme, beginning)
+        journals.append(acme.database, PROCESS, [part(beginning.id, 2)])
+        for _ in range(2):
+            found = background.take_over(acme.database, acme.project, beginning.id, PROCESS)
+            assert found is not None
+            assert max(each.number for each in found.parts) == 2
+            assert background.begin_anew(
+                acme.database, acme.project, beginning.id, PROCESS, [{"error": "interrupted"}], seen=2
+            )
+        with direct.reading(acme.database) as cursor:
+            assert all(each.last is not None for each in journals.after(cursor, beginning.id, -1, 10))
 
 
 class TestRequestCancel:
