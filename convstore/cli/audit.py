@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,18 +88,25 @@ def _checked(there: Door, head: Json | None) -> Json:
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else nullcontext()
     with bar:
         task = bar.add_task("entries", total=total) if isinstance(bar, Progress) else None
-        after: str | None = None
-        while True:
-            page = there.check_audit(after, PAGE, head if after is None else None)
+        for page in pages(lambda after: there.check_audit(after, PAGE, head if after is None else None)):
             for name in ("entries", "unkeyed", "exchanges"):
                 summed[name] += page[name]
             for each in page["problems"]:
                 problems.setdefault((each["kind"], each["entry_id"], each["object_id"]), each)
             if isinstance(bar, Progress) and task is not None:
                 bar.update(task, completed=summed["entries"])
-            if not page["has_more"]:
-                return {**summed, "valid": not problems, "problems": list(problems.values())}
-            after = page["last_id"]
+    return {**summed, "valid": not problems, "problems": list(problems.values())}
+
+
+def pages(check: Callable[[str | None], Json]) -> Iterator[Json]:
+    """A log checked page by page. check: the page behind an entry, or the first."""
+    after: str | None = None
+    while True:
+        page = check(after)
+        yield page
+        if not page["has_more"]:
+            return
+        after = page["last_id"]
 
 
 def _show(found: Json) -> None:

@@ -88,11 +88,16 @@ def search(
         return
     console = terminal.console()
     for each in found:
-        console.print(_line(each), soft_wrap=True)
-        for snippet in each.get("snippets", ()):
-            console.print(_snippet(snippet), soft_wrap=True)
+        for line in lines(each):
+            console.print(line, soft_wrap=True)
     if not found:
         click.echo("Nothing was found.", err=True)
+
+
+def lines(found: Json) -> Iterator[Text]:
+    """What is printed of an exchange that was found: itself, and what was found in it."""
+    yield _line(found)
+    yield from map(_snippet, found.get("snippets", ()))
 
 
 def _label(pair: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 A small language model as the upstream, convstore in front of it on SQLite, and the official client holding
 three conversations, which are then printed from what the store says. The last one is edited, asked again and compared;
-then all are priced. Everything started here ends here.
+then all are priced and searched, and the audit log is checked. Everything started here ends here.
 """
 
 import time
@@ -90,7 +90,7 @@ def converse(console: Console, children: Children, base_url: str, key: str, mode
 
 def print_conversations(console: Console, client: "OpenAI", model_name: str) -> str:
     """One tree per conversation, read back from the store; the last one grows. Returns the id of its last response."""
-    from convstore.cli.demo import growing, paying, talk, tree
+    from convstore.cli.demo import growing, looking_back, paying, talk, tree
 
     since = paying.begin(client, model_name)
     turns: list[talk.Turn] = []
@@ -101,6 +101,8 @@ def print_conversations(console: Console, client: "OpenAI", model_name: str) -> 
         console.print(tree.build(conversation.title, turns))
     growing.grow(console, client, turns)
     paying.show(console, client, since)
+    looking_back.find(console, client, turns)
+    looking_back.prove(console, client)
     console.print()
     return turns[-1].response.id
 
