@@ -12,7 +12,7 @@ from marshmallow import Schema, ValidationError
 from convstore import ids
 from convstore.api.records import on_record
 from convstore.domain.calls import Call
-from convstore.errors import BodyTooLarge, Forbidden, InvalidRequest, NotFound
+from convstore.errors import BodyTooLarge, Forbidden, InvalidRequest
 from convstore.schemas import problems
 from convstore.schemas.fields import QueryWords
 from convstore.services.deps import Deps
@@ -117,7 +117,6 @@ def guard(right: Right) -> Callable[[View], View]:
             def answer() -> Response:
                 if right not in g.principal.rights:
                     raise Forbidden(f"This API key does not have the scope '{right}' that the call needs.")
-                _refuse_nul(kwargs)
                 return cast(Response, view(*args, **kwargs))
 
             return on_record(context.deps, _call(kwargs), answer)
@@ -126,21 +125,6 @@ def guard(right: Right) -> Callable[[View], View]:
         return cast(View, guarded)
 
     return decorate
-
-
-def _refuse_nul(named: Mapping[str, str]) -> None:
-    """Nothing of ours has one in its name, and PostgreSQL takes none in what it is asked for.
-
-    Raises NotFound for one in the path, InvalidRequest for one in the query.
-    """
-    for name, value in named.items():
-        if "\0" in value:
-            raise NotFound(f"Nothing has the {name} {value!r}.")
-    if "%00" not in request.environ.get("QUERY_STRING", ""):
-        return
-    for name, value in request.args.items(multi=True):
-        if "\0" in name or "\0" in value:
-            raise InvalidRequest(f"Invalid '{name}': it contains a NUL.", param=name, code="invalid_value")
 
 
 def _call(named: Mapping[str, str]) -> Call:

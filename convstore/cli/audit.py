@@ -31,9 +31,14 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A head kept elsewhere.")
+@click.option("--everywhere", is_flag=True, help="The logs of all projects and the installation's; on the database.")
 @given.at_a_door
-def verify(place: Place, against: Path | None, as_json: bool) -> None:
+def verify(place: Place, against: Path | None, everywhere: bool, as_json: bool) -> None:
     """Check every entry, and every exchange that one commits to. Exit code 1 when something is wrong."""
+    if everywhere:
+        if place.url or place.project or against:
+            raise click.UsageError("--everywhere is for the database: without --url, --project and --against.")
+        sys.exit(_everywhere(place, as_json))
     head = head_of(against.read_bytes()) if against is not None else None
     if against is not None and head is None:
         raise InvalidRequest(f"{against}: there is no head in it.")
@@ -78,6 +83,21 @@ def listed(place: Place, as_json: bool, **asked: str | None) -> None:
         cells = (who, each["action"], each["object_id"], each["outcome"], each["remote"])
         table.add_row(each["id"], _time(each["created_at"]), *(terminal.line(cell or "-") for cell in cells))
     tables.show(table)
+
+
+def _everywhere(place: Place, as_json: bool) -> int:
+    """Check all logs and print what is found of each; the exit code."""
+    from convstore.cli import local
+
+    with local.everywhere(place.config) as doors:
+        found = {name: _checked(there, None) for name, there in doors.items()}
+    if as_json:
+        terminal.print_json(found)
+    else:
+        for name, checked in found.items():
+            click.echo(f"{name}:")
+            _show(checked)
+    return 0 if all(checked["valid"] for checked in found.values()) else 1
 
 
 def _checked(there: Door, head: Json | None) -> Json:

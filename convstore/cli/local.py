@@ -10,6 +10,7 @@ from convstore.cli.door import Answered, Json
 from convstore.cli.recorded import as_call
 from convstore.config import Settings
 from convstore.domain import jsontext, sse
+from convstore.domain.project import ProjectSettings
 from convstore.domain.replay import Replay
 from convstore.errors import InvalidRequest
 from convstore.services import audit, budgets, costs, prices, projects, recovery, replays, trees, verification
@@ -20,6 +21,7 @@ from convstore.services.projects import ProjectNotFound
 from convstore.services.streaming import Streamed
 from convstore.services.trees import Wanted
 from convstore.storage import migrations
+from convstore.storage.everywhere import Project
 from convstore.telemetry import logs
 
 
@@ -34,6 +36,20 @@ def local(config_path: str | None, project: str | None) -> Iterator["Local"]:
         yield Local(deps, _principal(deps, project), settings, config_path, leaving)
 
 
+@contextmanager
+def everywhere(config_path: str | None) -> Iterator[Mapping[str, "Local"]]:
+    """The doors to each project's part of the database by its name, and to what is no project's."""
+    logs.configure("error", "console")
+    settings = config.load(config_path)
+    with bootstrap.working(settings, role="command") as deps, ExitStack() as leaving:
+        migrations.check(deps.database)
+        owners = [
+            *projects.listed(deps),
+            Project(audit.INSTALLATION, "(installation)", ProjectSettings(), deps.clock()),
+        ]
+        yield {each.name: Local(deps, _of(each), settings, config_path, leaving) for each in owners}
+
+
 def _principal(deps: Deps, name: str | None) -> Principal:
     found = projects.listed(deps)
     if name is None and len(found) > 1:
@@ -42,8 +58,12 @@ def _principal(deps: Deps, name: str | None) -> Principal:
         raise ProjectNotFound("There is no project yet. Make one with its first key: convstore keys create --project …")
     for project in found:
         if name in (None, project.name):
-            return Principal(project.id, project.name, None, frozenset(Right), project.settings)
+            return _of(project)
     raise ProjectNotFound(f"No project has the name '{name}'.")
+
+
+def _of(project: Project) -> Principal:
+    return Principal(project.id, project.name, None, frozenset(Right), project.settings)
 
 
 class Local:

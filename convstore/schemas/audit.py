@@ -11,11 +11,11 @@ from convstore.domain.audit import Outcome
 from convstore.domain.jsontext import NotJson
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import Moment, QueryInteger, Text, Word
+from convstore.schemas.fields import Moment, QueryInteger, QueryText, Text, Word
 
 
 def _id(prefix: str, what: str) -> Text:
-    return Text(allow_none=False, pattern=f"{prefix}_[0-9a-f]{{32}}", metadata={"description": what})
+    return QueryText(pattern=f"{prefix}_[0-9a-f]{{32}}", metadata={"description": what})
 
 
 class _Strict(Schema):
@@ -30,13 +30,12 @@ class ListEntries(_Strict):
     order = Word("asc", "desc", allow_none=False, metadata={"description": "desc (newest first) unless told."})
     after = _id(ids.ENTRY, "The id of the last entry of the page before.")
     before = _id(ids.ENTRY, "The id of the first entry of the page after.")
-    action = Text(
-        allow_none=False,
+    action = QueryText(
         longest=64,
         pattern=r"[a-z_]+\.[a-z_]+",
         metadata={"description": "Noun and verb: responses.create, keys.revoke, …"},
     )
-    object = Text(allow_none=False, longest=255, shortest=1, metadata={"description": "What it was about, by its id."})
+    object = QueryText(longest=255, shortest=1, metadata={"description": "What it was about, by its id."})
     key = _id(ids.KEY, "The API key whose call it was.")
     outcome = Word(*map(str, Outcome), allow_none=False, metadata={"description": "What became of it."})
     request_id = _id(ids.REQUEST, "The x-request-id of the answer.")

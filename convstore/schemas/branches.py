@@ -9,7 +9,7 @@ from convstore.domain.jsontext import Raw
 from convstore.errors import UnsupportedParameter
 from convstore.schemas import problems
 from convstore.schemas.bodies import Open, check, read
-from convstore.schemas.fields import QueryInteger, Text, Word
+from convstore.schemas.fields import QueryInteger, QueryText, Text, Word
 from convstore.schemas.responses import CreateResponse, check_background, items_of
 
 # What a path of ours can hold, and no id of ours looks like.
@@ -46,9 +46,9 @@ class ListBranches(Schema):
     """Query parameters of `GET /v1/branches`."""
 
     limit = QueryInteger(least=1, most=1_000, metadata={"description": "Branches a page, 20 unless told."})
-    after = Text(allow_none=False, longest=255, metadata={"description": "The name of the page before's last branch."})
-    before = Text(allow_none=False, longest=255, metadata={"description": "The name of the page after's first branch."})
-    conversation = Text(allow_none=False, longest=255, metadata={"description": "Only those of this conversation."})
+    after = QueryText(longest=255, metadata={"description": "The name of the page before's last branch."})
+    before = QueryText(longest=255, metadata={"description": "The name of the page after's first branch."})
+    conversation = QueryText(longest=255, metadata={"description": "Only those of this conversation."})
 
 
 _OWN = ("carry", "until", "name")

@@ -9,7 +9,7 @@ from convstore.domain.items import Item
 from convstore.domain.jsontext import Raw
 from convstore.schemas import problems
 from convstore.schemas.bodies import Open, check, read
-from convstore.schemas.fields import Checked, QueryInteger, QueryWords, Text
+from convstore.schemas.fields import Checked, QueryInteger, QueryText, QueryWords, Text
 from convstore.schemas.items import MOST_ADDED, check_added
 from convstore.schemas.responses import INCLUDABLE, CreateResponse, ListInputItems
 
@@ -28,11 +28,11 @@ class ListConversations(Schema):
 
     limit = QueryInteger(least=1, most=1_000, metadata={"description": "Conversations a page, 20 unless told."})
     order = ListInputItems._declared_fields["order"]
-    after = Text(allow_none=False, metadata={"description": "The id of the last conversation of the page before."})
-    before = Text(allow_none=False, metadata={"description": "The id of the first conversation of the page after."})
+    after = QueryText(metadata={"description": "The id of the last conversation of the page before."})
+    before = QueryText(metadata={"description": "The id of the first conversation of the page after."})
     since = QueryInteger(least=0, most=2**40, metadata={"description": "Begun at this Unix time or later."})
     until = QueryInteger(least=0, most=2**40, metadata={"description": "Begun before this Unix time."})
-    title = Text(allow_none=False, longest=255, metadata={"description": "Words of the title, in any case."})
+    title = QueryText(longest=255, metadata={"description": "Words of the title, in any case."})
 
 
 class UpdateConversation(Open):

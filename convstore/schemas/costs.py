@@ -9,7 +9,7 @@ from convstore.domain import calendar
 from convstore.domain.costs import Only, Wanted
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import Moment, QueryInteger, Text, Word
+from convstore.schemas.fields import Moment, QueryInteger, QueryText, Text, Word
 
 MOST_GROUPED = 3
 USUAL = 100
@@ -23,20 +23,18 @@ FILTERS = ("model", "requested_model", "upstream", "key", "user", "origin", "sta
 
 def _filter(what: str) -> Text:
     # No engine takes NUL in a text.
-    return Text(allow_none=False, longest=255, pattern="[^\\u0000]*", metadata={"description": what})
+    return QueryText(longest=255, metadata={"description": what})
 
 
 class ReadCosts(Schema):
     """Query parameters of `GET /v1/costs`; `metadata.NAME=VALUE` besides."""
 
-    group_by = Text(
-        allow_none=False,
+    group_by = QueryText(
         metadata={"description": f"Up to three, joined by commas, of {', '.join(GROUPS)}, metadata.NAME."},
     )
     since = Moment(data_key="from", allow_none=False, metadata={"description": "Requests of this moment or later."})
     until = Moment(data_key="to", allow_none=False, metadata={"description": "Requests before this moment."})
-    timezone = Text(
-        allow_none=False,
+    timezone = QueryText(
         longest=64,
         metadata={"description": "Whose days, weeks and months; else those of CONVSTORE_TIMEZONE."},
     )
@@ -49,20 +47,17 @@ class ReadCosts(Schema):
     status = _filter("completed, incomplete, failed or cancelled.")
     conversation = _filter("Exchanges of this conversation.")
     currency = _filter("Costs in this currency.")
-    what_if = Text(
-        allow_none=False,
+    what_if = QueryText(
         longest=255,
         shortest=1,
         metadata={"description": "The same usage on another model: MODEL, UPSTREAM/MODEL or PROVIDER:MODEL."},
     )
-    price_set = Text(
-        allow_none=False, longest=64, metadata={"description": "The same usage by the prices of this set."}
-    )
+    price_set = QueryText(longest=64, metadata={"description": "The same usage by the prices of this set."})
     sort = Word("amount", "group", allow_none=False, metadata={"description": "amount unless told; times by time."})
     limit = QueryInteger(
         least=1, most=10_000, metadata={"description": "Groups a page, 100 unless told; all in a CSV file."}
     )
-    after = Text(allow_none=False, metadata={"description": "The last_id of the page before."})
+    after = QueryText(metadata={"description": "The last_id of the page before."})
     format = Word("json", "csv", allow_none=False, metadata={"description": "json unless told."})
 
 

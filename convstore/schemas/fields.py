@@ -55,6 +55,14 @@ class Text(_Field):
         return value
 
 
+class QueryText(Text):
+    """One of a query string, where null does not occur. PostgreSQL has no text with a NUL in it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("pattern", r"[^\x00]*")
+        super().__init__(allow_none=False, **kwargs)
+
+
 class Boolean(_Field):
     """true or false."""
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError
 from convstore.domain import money
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import Amount, QueryBoolean, QueryInteger, QueryWords, Text, Word
+from convstore.schemas.fields import Amount, QueryBoolean, QueryInteger, QueryText, QueryWords, Word
 from convstore.schemas.responses import ListInputItems
 
 # The last second that a date can be made of.
@@ -26,9 +26,8 @@ LABEL = "metadata."
 _MANNERS = ("q", "sort", "order", "limit", "after", "before", "fields")
 
 
-def _name(description: str) -> Text:
-    # PostgreSQL has no text with a NUL in it.
-    return Text(allow_none=False, shortest=1, longest=255, pattern=r"[^\x00]+", metadata={"description": description})
+def _name(description: str) -> QueryText:
+    return QueryText(shortest=1, longest=255, metadata={"description": description})
 
 
 def _figure(description: str) -> QueryInteger:
@@ -38,9 +37,7 @@ def _figure(description: str) -> QueryInteger:
 class ListResponses(Schema):
     """Query parameters of `GET /v1/responses`; `metadata.NAME=VALUE` besides."""
 
-    q = Text(
-        allow_none=False, shortest=1, longest=1_000, metadata={"description": "Words, all of which are to be there."}
-    )
+    q = QueryText(shortest=1, longest=1_000, metadata={"description": "Words, all of which are to be there."})
     sort = Word("time", "relevance", allow_none=False, metadata={"description": "relevance: for q; time unless told."})
     order = ListInputItems._declared_fields["order"]
     limit = QueryInteger(least=1, most=100, metadata={"description": "Responses a page, 20 unless told."})
@@ -73,9 +70,7 @@ class ListResponses(Schema):
     max_latency_ms = _figure("So many at most.")
     min_cost = Amount(places=12, most=int(money.LARGEST), metadata={"description": "It cost so much at least."})
     max_cost = Amount(places=12, most=int(money.LARGEST), metadata={"description": "So much at most."})
-    currency = Text(
-        allow_none=False, pattern="[A-Z][A-Z0-9_]{1,15}", metadata={"description": "It was billed in this currency."}
-    )
+    currency = QueryText(pattern="[A-Z][A-Z0-9_]{1,15}", metadata={"description": "It was billed in this currency."})
     min_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many stand before it at least."})
     max_depth = QueryInteger(least=0, most=2**31 - 1, metadata={"description": "So many at most."})
     has_children = QueryBoolean(metadata={"description": "Whether anything continues it."})

@@ -3,7 +3,7 @@
 from marshmallow import Schema
 
 from convstore.domain.job import STATUSES
-from convstore.schemas.fields import QueryInteger, Text, Word
+from convstore.schemas.fields import QueryInteger, QueryText, Word
 
 
 class ListJobs(Schema):
@@ -11,7 +11,7 @@ class ListJobs(Schema):
 
     limit = QueryInteger(least=1, most=100, metadata={"description": "Jobs a page, 20 unless told."})
     order = Word("asc", "desc", allow_none=False, metadata={"description": "desc (newest first) unless told."})
-    after = Text(allow_none=False, metadata={"description": "The id of the last job of the page before."})
-    before = Text(allow_none=False, metadata={"description": "The id of the first job of the page after."})
+    after = QueryText(metadata={"description": "The id of the last job of the page before."})
+    before = QueryText(metadata={"description": "The id of the first job of the page after."})
     status = Word(*STATUSES, allow_none=False, metadata={"description": "Only jobs of this status."})
-    kind = Text(allow_none=False, longest=32, metadata={"description": "Only jobs of this kind."})
+    kind = QueryText(longest=32, metadata={"description": "Only jobs of this kind."})

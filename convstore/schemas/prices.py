@@ -10,7 +10,7 @@ from convstore.domain.pricing.rule import UNITS, LongContext, Rates
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import problems
 from convstore.schemas.bodies import read
-from convstore.schemas.fields import Amount, Array, Boolean, Integer, Moment, Object, QueryInteger, Text
+from convstore.schemas.fields import Amount, Array, Boolean, Integer, Moment, Object, QueryInteger, QueryText, Text
 from convstore.schemas.problems import invalid
 
 # A million tokens of the dearest model cost less, in whatever currency.
@@ -61,10 +61,10 @@ class ListPrices(Schema):
     """Query parameters of `GET /v1/prices`."""
 
     limit = QueryInteger(least=1, most=1_000, metadata={"description": "Prices a page, 20 unless told."})
-    after = Text(allow_none=False, longest=255, metadata={"description": "The id of the page before's last price."})
-    before = Text(allow_none=False, longest=255, metadata={"description": "The id of the page after's first price."})
-    price_set = Text(allow_none=False, longest=64, metadata={"description": "Those of this set."})
-    model = Text(allow_none=False, longest=255, metadata={"description": "Those that match this model."})
+    after = QueryText(longest=255, metadata={"description": "The id of the page before's last price."})
+    before = QueryText(longest=255, metadata={"description": "The id of the page after's first price."})
+    price_set = QueryText(longest=64, metadata={"description": "Those of this set."})
+    model = QueryText(longest=255, metadata={"description": "Those that match this model."})
 
 
 class FindPrice(Schema):
@@ -73,9 +73,9 @@ class FindPrice(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    model = Text(allow_none=False, longest=255, metadata={"description": "As it is asked for."})
-    upstream = Text(allow_none=False, longest=64, metadata={"description": "Else the one that serves the model."})
-    service_tier = Text(allow_none=False, longest=32)
+    model = QueryText(longest=255, metadata={"description": "As it is asked for."})
+    upstream = QueryText(longest=64, metadata={"description": "Else the one that serves the model."})
+    service_tier = QueryText(longest=32)
     at = Moment(allow_none=False, metadata={"description": "When; now unless told."})
 
 

@@ -8,7 +8,7 @@ from convstore.domain import calendar
 from convstore.domain.billing import COLUMNS, Reading
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import Text
+from convstore.schemas.fields import QueryText
 
 _NEEDED = ("day", "model")
 
@@ -19,9 +19,9 @@ class Reconcile(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    timezone = Text(allow_none=False, longest=64, metadata={"description": "Of the bill's days; UTC unless told."})
-    upstream = Text(allow_none=False, longest=64, metadata={"description": "Only what was asked of this one."})
-    currency = Text(allow_none=False, longest=16, metadata={"description": "Of the amounts, where no column says it."})
+    timezone = QueryText(longest=64, metadata={"description": "Of the bill's days; UTC unless told."})
+    upstream = QueryText(longest=64, metadata={"description": "Only what was asked of this one."})
+    currency = QueryText(longest=16, metadata={"description": "Of the amounts, where no column says it."})
 
 
 def reading_of(given: Mapping[str, str]) -> tuple[Reading, str | None]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, false, select, update
 from sqlalchemy.exc import IntegrityError
 
 from convstore import ids
@@ -98,7 +98,8 @@ def remove(scope: Scope, name: str) -> bool:
 
 
 def _is(scope: Scope, name: str) -> Any:
-    return (_b.c.project_id == scope.project_id) & (_b.c.name == name)
+    # No name has a NUL in it, and PostgreSQL cannot be asked for one that has.
+    return (_b.c.project_id == scope.project_id) & (false() if "\0" in name else _b.c.name == name)
 
 
 def _branch(row: Row[Any]) -> Branch:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Shell
-from tests.cli.house import House
+from tests.cli.house import House, once
 
 
 def edit(house: House, statement: str) -> None:
@@ -29,6 +29,21 @@ class TestVerify:
         assert {each["kind"] for each in found["problems"]} == {"altered"}
         assert all(each["strand"] and each["request_id"] for each in found["problems"])
         assert "altered: " in house.run("audit", "verify").out
+
+    @once
+    def test_all_of_them(self, house: House) -> None:
+        assert house.run("audit", "verify", "--everywhere").code == 2
+        ran = house.shell.run("audit", "verify", "--everywhere", "--json")
+        assert ran.code == 0
+        found = json.loads(ran.out)
+        assert {"acme", "globex", "(installation)"} <= set(found)
+        assert all(each["valid"] for each in found.values())
+        edit(
+            house, "UPDATE audit_log SET detail = 'x' WHERE project_id <> (SELECT id FROM projects WHERE name = 'acme')"
+        )
+        ran = house.shell.run("audit", "verify", "--everywhere")
+        assert ran.code == 1
+        assert "globex:" in ran.out
 
     def test_against_a_head(self, house: House, tmp_path: Path) -> None:
         kept = tmp_path / "head.json"
