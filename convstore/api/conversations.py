@@ -3,8 +3,6 @@
 An item's id may be a client's own, with slashes in it.
 """
 
-from datetime import UTC, datetime
-
 from flask import Response
 from flask_smorest import Blueprint
 
@@ -48,12 +46,8 @@ def create() -> Response:
 def index() -> Response:
     """List the project's conversations, with their titles."""
     asked = query(ListConversations)
-    wanted = Wanted(_moment(asked.get("since")), _moment(asked.get("until")), asked.get("title"), named("metadata."))
+    wanted = Wanted(asked.get("since"), asked.get("until"), asked.get("title"), named("metadata."))
     return json(paging.written(conversations.index(deps(), principal(), paging.page(asked), wanted)))
-
-
-def _moment(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 @blueprint.route("/<conversation_id>", methods=["GET"])

@@ -11,7 +11,7 @@ from convstore.cli.door import Json, Place
 
 # The filters of the API that are options here under their own names, with what they are about.
 FILTERS = {
-    "since": "Asked at this Unix time or later.",
+    "since": "Asked then or later: 2026-12-01, 2026-12-01T08:00:00+08:00, seconds since 1970.",
     "until": "Asked before this Unix time.",
     "model": "The model that answered.",
     "requested-model": "The model that was asked for.",

@@ -9,7 +9,7 @@ from convstore.domain.items import Item
 from convstore.domain.jsontext import Raw
 from convstore.schemas import problems
 from convstore.schemas.bodies import Open, check, read
-from convstore.schemas.fields import Checked, QueryInteger, QueryText, QueryWords, Text
+from convstore.schemas.fields import Checked, Moment, QueryInteger, QueryText, QueryWords, Text
 from convstore.schemas.items import MOST_ADDED, check_added
 from convstore.schemas.responses import INCLUDABLE, CreateResponse, ListInputItems
 
@@ -30,8 +30,8 @@ class ListConversations(Schema):
     order = ListInputItems._declared_fields["order"]
     after = QueryText(metadata={"description": "The id of the last conversation of the page before."})
     before = QueryText(metadata={"description": "The id of the first conversation of the page after."})
-    since = QueryInteger(least=0, most=2**40, metadata={"description": "Begun at this Unix time or later."})
-    until = QueryInteger(least=0, most=2**40, metadata={"description": "Begun before this Unix time."})
+    since = Moment(allow_none=False, metadata={"description": "Begun at this moment or later."})
+    until = Moment(allow_none=False, metadata={"description": "Begun before this moment."})
     title = QueryText(longest=255, metadata={"description": "Words of the title, in any case."})
 
 

@@ -1,7 +1,6 @@
 """The query parameters of `GET /v1/responses`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError
@@ -9,11 +8,9 @@ from marshmallow import Schema, ValidationError
 from convstore.domain import money
 from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.fields import Amount, QueryBoolean, QueryInteger, QueryText, QueryWords, Word
+from convstore.schemas.fields import Amount, Moment, QueryBoolean, QueryInteger, QueryText, QueryWords, Word
 from convstore.schemas.responses import ListInputItems
 
-# The last second that a date can be made of.
-_LATEST = 253402300799
 STATUSES = ("queued", "in_progress", "completed", "incomplete", "failed", "cancelled")
 ORIGINS = ("create", "branch", "replay", "import")
 MEMBERS = (
@@ -47,8 +44,8 @@ class ListResponses(Schema):
     fields = QueryWords(  # type: ignore[assignment]
         *MEMBERS, metadata={"description": "The members to show; id and object always are."}
     )
-    since = QueryInteger(least=0, most=_LATEST, metadata={"description": "Asked at this Unix time or later."})
-    until = QueryInteger(least=0, most=_LATEST, metadata={"description": "Asked before this Unix time."})
+    since = Moment(allow_none=False, metadata={"description": "Asked at this moment or later."})
+    until = Moment(allow_none=False, metadata={"description": "Asked before this moment."})
     model = _name("The model that answered.")
     requested_model = _name("The model that was asked for.")
     upstream = _name("The name of the upstream.")
@@ -111,7 +108,7 @@ def read(given: Mapping[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]
 
 
 def filters(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters among checked parameters, times as moments. Raises InvalidRequest for an empty range."""
+    """The filters among checked parameters. Raises InvalidRequest for an empty range."""
     found = {name: value for name, value in asked.items() if name not in _MANNERS}
     pairs = [(name, name.replace("min_", "max_")) for name in found if name.startswith("min_")]
     for least, most in (*pairs, ("since", "until")):
@@ -121,7 +118,4 @@ def filters(asked: Mapping[str, Any]) -> dict[str, Any]:
                 param=most,
                 code="invalid_value",
             )
-    for name in ("since", "until"):
-        if name in found:
-            found[name] = datetime.fromtimestamp(found[name], UTC)
     return found

@@ -336,7 +336,8 @@ class TestConversations:
         refused(stage.alice.get(f"/v1/conversations/{grown['home']}/tree"), 404)
 
     @pytest.mark.parametrize(
-        ("query", "param"), [("limit=0", "limit"), ("since=soon", "since"), ("after=conv_0", "after")]
+        ("query", "param"),
+        [("limit=0", "limit"), ("since=soon", "since"), ("until=1099511627776", "until"), ("after=conv_0", "after")],
     )
     def test_nonsense_is_named(self, stage: Stage, query: str, param: str) -> None:
         refused(stage.alice.get(f"/v1/conversations?{query}"), 400, param=param)
