@@ -4,7 +4,7 @@
     msg_019a…0002   an item: its exchange's 32 hex digits, then its position in the exchange, in hex
     job_019a…    a job                           replay_019a…    a replay
     price_019a…  a price of the price book       budget_019a…    a budget
-    audit_019a…  an entry of the audit log
+    audit_019a…  an entry of the audit log       erasure_019a…   an erasure
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -24,6 +24,7 @@ REPLAY = "replay"
 PRICE = "price"
 BUDGET = "budget"
 ENTRY = "audit"
+ERASURE = "erasure"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {

@@ -33,10 +33,11 @@ _LINK = struct.Struct(">16s8sQ16s")
 
 
 class Commits(StrEnum):
-    """The side of an exchange whose content an entry commits to."""
+    """What an entry commits to: the content of a side of an exchange, or which exchanges were erased."""
 
     REQUEST = "request"
     ANSWER = "answer"
+    ERASURE = "erasure"
 
 
 class Outcome(StrEnum):

@@ -20,7 +20,7 @@ Rows = Mapping[str, Any]
 def entries(database: Database, project_id: bytes, after: bytes, limit: int) -> list[Raw]:
     """At most *limit* rows behind an id, in the order of COLUMNS, bytes as bytes and nothing else converted."""
     with direct.reading(database) as cursor:
-        return [_plain(row) for row in cursor.execute(_ENTRIES, (project_id, after, limit)).fetchall()]
+        return [plain(row) for row in cursor.execute(_ENTRIES, (project_id, after, limit)).fetchall()]
 
 
 def some(database: Database, project_id: bytes, wanted: Collection[bytes]) -> dict[bytes, Raw]:
@@ -34,14 +34,16 @@ def contents(
 ) -> tuple["Contents", "Contents"]:
     """What is stored of these exchanges: of the request's side, and of the answer's."""
     with direct.reading(database) as cursor:
-        both = {
-            row[0]: dict(zip(_EXCHANGE, row, strict=True))
-            for row in _in(cursor, _FOUND, project_id, {*requests, *answers})
-        }
-        said: dict[bytes, list[Raw]] = {}
-        for exchange, *item in _in(cursor, _ITEMS, project_id, both):
-            said.setdefault(exchange, []).append(tuple(item))
-        return Contents(both, said, REQUEST, output=False), Contents(both, said, ANSWER, output=True)
+        return contents_within(cursor, project_id, {*requests, *answers})
+
+
+def contents_within(cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]) -> tuple["Contents", "Contents"]:
+    """The same in somebody's transaction."""
+    both = {row[0]: dict(zip(_EXCHANGE, row, strict=True)) for row in _in(cursor, _FOUND, project_id, exchanges)}
+    said: dict[bytes, list[Raw]] = {}
+    for exchange, *item in _in(cursor, _ITEMS, project_id, both):
+        said.setdefault(exchange, []).append(tuple(item))
+    return Contents(both, said, REQUEST, output=False), Contents(both, said, ANSWER, output=True)
 
 
 def broken_payloads(database: Database, project_id: bytes, hashes: Collection[bytes]) -> set[bytes]:
@@ -111,11 +113,12 @@ def _in(cursor: Cursor, sql: str, project_id: bytes, wanted: Collection[bytes]) 
     for start in range(0, len(each), _AT_ONCE):
         some = each[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(some))
-        found += [_plain(row) for row in cursor.execute(sql.format(marks), (project_id, *some)).fetchall()]
+        found += [plain(row) for row in cursor.execute(sql.format(marks), (project_id, *some)).fetchall()]
     return found
 
 
-def _plain(row: Sequence[Any]) -> Raw:
+def plain(row: Sequence[Any]) -> Raw:
+    """A row as both engines give it: bytes as bytes."""
     return tuple(bytes(each) if isinstance(each, memoryview | bytearray) else each for each in row)
 
 

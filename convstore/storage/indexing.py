@@ -4,7 +4,7 @@ What is newest is added first, and numbered backwards from what is in the index 
 arrival, whatever arrives meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, select
@@ -52,19 +52,39 @@ def add(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> None:
                 cursor.execute(_WORDS, (found[exchange_id], *own))
 
 
-def forget(database: Database, scope: Scope, exchange_id: str) -> None:
-    """Take an exchange out of the index, in the caller's transaction, while its bodies are still there to be read.
+def terms(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> Mapping[str, str]:
+    """All that may have been said of exchanges: what `forget` needs, read while their bodies are still there.
 
-    FTS5 is told what to forget: the terms of everything that may have been said of it.
+    Nothing on PostgreSQL, which need not be told.
     """
-    own = (packed(ids.PROJECT, scope.project_id), packed(ids.EXCHANGE, exchange_id))
-    terms = _terms(scope, [exchange_id], whole=True).get(exchange_id) if database.is_sqlite else None
+    return _terms(scope, exchange_ids, whole=True) if database.is_sqlite else {}
+
+
+def forget(
+    database: Database, scope: Scope, exchange_ids: Sequence[str], known: Mapping[str, str], *, keep: bool = False
+) -> int:
+    """Take exchanges out of the index, in the caller's transaction. known: what `terms` said of them.
+
+    keep: they are still found by their figures, under the same numbers; their markers are in place by now. Returns how
+    many were in it.
+    """
+    there = 0
+    left = _terms(scope, exchange_ids, whole=False, said=False) if keep else {}
     with direct.within(database, scope.connection) as cursor:
-        if terms is not None:
+        if known:
             # FTS5 takes the forgetting of what was never there for damage.
             searches.settle_within(cursor)
-            cursor.execute(_FORGET, (terms, *own))
-        cursor.execute("DELETE FROM searches WHERE project_id = ? AND exchange_id = ?", own)
+        for exchange_id in exchange_ids:
+            own = (packed(ids.PROJECT, scope.project_id), packed(ids.EXCHANGE, exchange_id))
+            if exchange_id in known:
+                cursor.execute(_FORGET, (known[exchange_id], *own))
+            if exchange_id not in left:
+                there += cursor.execute(_LEAVE, own).rowcount
+            elif database.is_sqlite:
+                there += cursor.execute(_WORDS, (left[exchange_id], *own)).rowcount
+            else:
+                there += cursor.execute(_REPLACE, (left[exchange_id], *own)).rowcount
+    return there
 
 
 def _missing(query: Select[Any], scope: Scope) -> Select[Any]:
@@ -73,8 +93,11 @@ def _missing(query: Select[Any], scope: Scope) -> Select[Any]:
     return query.select_from(_e).where(_e.c.project_id == scope.project_id, *wanted, ~there)
 
 
-def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool) -> dict[str, str]:
-    """What exchanges are found by, by id. whole: with their instructions, be they their parents' or not."""
+def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool, said: bool = True) -> dict[str, str]:
+    """What exchanges are found by, by id. whole: with their instructions, be they their parents' or not.
+
+    said: also by what was said.
+    """
     parent = _e.alias("parent")
     repeats = parent.c.settings_hash == _e.c.settings_hash
     source = _e.outerjoin(parent, and_(parent.c.project_id == _e.c.project_id, parent.c.id == _e.c.parent_id))
@@ -88,8 +111,8 @@ def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool) -> dict[st
         known[row.id] = (row.api_key_id, bool(row.repeats) and not whole, cost)
     read = {own: exchanges.get(scope, own, hidden=True) for own in known}
     there = {own: exchange for own, exchange in read.items() if exchange is not None}
-    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()})
-    return {own: _of(scope, exchange, items[own], *known[own]) for own, exchange in there.items()}
+    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()} if said else {})
+    return {own: _of(scope, exchange, items.get(own, ()), *known[own]) for own, exchange in there.items()}
 
 
 def _of(
@@ -121,3 +144,5 @@ _FORGET = (
     "INSERT INTO search_words (search_words, rowid, words)"
     " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
 )
+_LEAVE = "DELETE FROM searches WHERE project_id = ? AND exchange_id = ?"
+_REPLACE = "UPDATE searches SET words = ?::tsvector WHERE project_id = ? AND exchange_id = ?"

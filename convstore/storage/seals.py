@@ -45,3 +45,6 @@ class Recorder(Protocol):
 
     def calling(self, cursor: Any, project_id: str) -> Sequence[Any]:
         """The write of the entry of the call that is going on, unless it has one."""
+
+    def erasing(self, cursor: Any, project: bytes, action: str, erasure_id: str, digest: bytes) -> tuple[bytes, Any]:
+        """The id and the write of the entry of a batch of an erasure. digest: of its tombstones (domain/erasing.py)."""

@@ -100,6 +100,22 @@ class Strands:
         entry.commits, entry.digest, entry.salt = str(what.side), digest, salt
         return self.insertion(cursor, project, entry, call=call, if_updated=isinstance(writes[0], Update))
 
+    def erasing(
+        self, cursor: Cursor, project: bytes, action: str, erasure_id: str, digest: bytes
+    ) -> tuple[bytes, Insert]:
+        """See Recorder."""
+        entry = Entry(
+            id=new_id(),
+            at=self.now(),
+            actor="service",
+            action=action,
+            outcome=str(Outcome.DONE),
+            object=audit.plain(erasure_id, calls.LONGEST_OBJECT),
+            commits=str(Commits.ERASURE),
+            digest=digest,
+        )
+        return entry.id, self.insertion(cursor, project, entry)
+
     def _service(self, own: bytes, action: str, what: Committed) -> Entry:
         """What the service does by itself, for the key whose request it was."""
         is_answer = what.side is Commits.ANSWER

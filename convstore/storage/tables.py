@@ -16,6 +16,8 @@
     projects ─< prices, budgets
     exchanges ── searches                                  what an exchange is found by
     projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
+    projects ─< erasures ─< erased                         what was erased, and which entry says so (erasing.py)
+    payloads ── doubtful                                   those that may be nobody's any more (payloads.py)
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -162,6 +164,8 @@ exchanges = Table(
     Column("first_event_at", Utc),
     Column("completed_at", Utc),
     Column("deleted_at", Utc),
+    # Since when markers stand in the place of what was said.
+    Column("erased_at", Utc),
     # The number of its last event, of a background response that was streamed and has ended.
     Column("last_event", Integer),
     # The thread up to and with this answer (domain/fingerprints.py).
@@ -202,6 +206,9 @@ items = Table(
 )
 _own_id = text("item_id IS NOT NULL AND NOT output")
 Index("ix_items_item_id", items.c.item_id, sqlite_where=_own_id, postgresql_where=_own_id)
+# Few are big enough to be shared.
+_shared = text("payload_hash IS NOT NULL")
+Index("ix_items_payload_hash", items.c.payload_hash, sqlite_where=_shared, postgresql_where=_shared)
 
 fingerprints = Table(
     "fingerprints",
@@ -276,6 +283,8 @@ processes = Table(
     Column("role", String(16), nullable=False, server_default="web"),
     Column("started_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
+    # Up to which number of `epochs` it has forgotten which payloads are stored.
+    Column("epoch", BigInteger),
 )
 
 running = Table(
@@ -311,7 +320,7 @@ idempotency_keys = Table(
     Column("project_id", Id(ids.PROJECT), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("body_sha256", LargeBinary(32), nullable=False),
-    Column("exchange_id", Id(ids.EXCHANGE), nullable=False),
+    Column("exchange_id", Id(ids.EXCHANGE), nullable=False, index=True),
     Column("created_at", Utc, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -548,7 +557,7 @@ audit_log = Table(
     Column("remote", String(64)),
     Column("agent", String(64)),
     Column("request_id", Id(ids.REQUEST)),
-    # request or answer: the side of the exchange that the digest stands for.
+    # request or answer: the side of the exchange that the digest stands for; erasure: it stands for `erased`.
     Column("commits", String(16)),
     Column("digest", LargeBinary(16)),
     Column("links", LargeBinary),
@@ -556,4 +565,66 @@ audit_log = Table(
     Column("salt", LargeBinary(16)),
     Column("seal", LargeBinary(16), nullable=False),
     sqlite_with_rowid=False,
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.ERASURE), primary_key=True),
+    Column("job_id", Id(ids.JOB)),
+    Column("api_key_id", Id(ids.KEY)),
+    # What is asked for: a kind, and JSON, which goes when it is done. What stays of it is a salted digest: it names a
+    # person.
+    Column("by", String(32), nullable=False),
+    Column("selector", Text),
+    Column("selector_salt", LargeBinary(16), nullable=False),
+    Column("selector_digest", LargeBinary(16), nullable=False),
+    Column("copies", Boolean, nullable=False),
+    Column("purge", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    # JSON: what was done so far (domain/erasing.py).
+    Column("counts", Text, nullable=False, server_default="{}"),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    Column("purged_at", Utc),
+    sqlite_with_rowid=False,
+)
+
+erased = Table(
+    "erased",
+    metadata,
+    # A tombstone: of an exchange, or of a part of it. Exchanges that were erased and removed later have two.
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("exchange_id", Id(ids.EXCHANGE), primary_key=True),
+    # content, all or history (domain/erasing.py)
+    Column("what", String(16), primary_key=True),
+    # An erasure, or whatever else had it erased.
+    Column("erasure_id", String(64), nullable=False),
+    # The entry of the audit log that commits to the tombstones of a batch.
+    Column("batch_id", Id(ids.ENTRY)),
+    # What stands for what is left of the exchange.
+    Column("state", LargeBinary(16)),
+    Column("at", Utc, nullable=False),
+    Index("ix_erased_batch_id", "batch_id"),
+    sqlite_with_rowid=False,
+)
+
+doubtful = Table(
+    "doubtful",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("hash", LargeBinary(16), primary_key=True),
+    Column("erasure_id", String(64), nullable=False),
+    # No process remembers it from before that number of `epochs`.
+    Column("epoch", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row: counted up with each batch of payloads that processes must not take for stored any more.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
 )

@@ -323,7 +323,7 @@ class TestIndexing:
         later = there[3:]
         with acme.database.writing(acme.project) as scope:
             for own in there[:3]:
-                indexing.forget(acme.database, scope, own)
+                indexing.forget(acme.database, scope, [own], indexing.terms(acme.database, scope, [own]))
         assert found(acme, "order") == later[::-1]
         with acme.database.writing(acme.project) as scope:
             missing = indexing.missing(scope, 9)
@@ -340,7 +340,7 @@ class TestIndexing:
         own = turn(acme, "unforgettable 忘", "hidden", user="the-user", settings=b'{"instructions":"by heart"}')
         kept = turn(acme, "kept", "hidden")
         with acme.database.writing(acme.project) as scope:
-            indexing.forget(acme.database, scope, own)
+            indexing.forget(acme.database, scope, [own], indexing.terms(acme.database, scope, [own]))
         assert found(acme, "hidden") == [kept]
         if not acme.database.is_sqlite:
             return

@@ -1,0 +1,39 @@
+"""Erasing, batch by batch: what erasures and retention have in common. Each batch is one transaction."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from convstore.domain.erasing import Erased as Erased
+from convstore.services.deps import Deps
+from convstore.storage import erasing
+from convstore.storage.database import Database
+from convstore.storage.scope import Scope
+
+# Exchanges of one call.
+MOST = erasing.MOST
+
+_Act = Callable[[Database, Scope, str, Sequence[str], datetime], Erased]
+
+
+def erase(deps: Deps, project_id: str, erasure_id: str, exchange_ids: Sequence[str]) -> Erased:
+    """Erase what was said in exchanges, 200 at most; their rows and figures stay.
+
+    What is held, not finished, or erased already is left as it is. May be called again for the same.
+    """
+    return _one(deps, project_id, erasure_id, exchange_ids, erasing.content)
+
+
+def remove(deps: Deps, project_id: str, erasure_id: str, exchange_ids: Sequence[str]) -> Erased:
+    """Remove exchanges, 200 at most, but for what is held, not finished, or continued by others that stay.
+
+    A conversation whose last exchange it was goes, too. May be called again for the same.
+    """
+    return _one(deps, project_id, erasure_id, exchange_ids, erasing.whole)
+
+
+def _one(deps: Deps, project_id: str, erasure_id: str, exchange_ids: Sequence[str], act: _Act) -> Erased:
+    if len(exchange_ids) > MOST:
+        raise ValueError(f"more than {MOST} exchanges at a time would hold up others for too long")
+    # The batch has an entry of its own; that of the call, if there is one, is written where it was asked for.
+    with deps.database.writing(project_id, records=False) as scope:
+        return act(deps.database, scope, erasure_id, exchange_ids, deps.clock())

@@ -1,0 +1,77 @@
+"""Batches of erasing: markers, tombstones, and what is left of others."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from convstore import ids
+from convstore.services import erasing
+from convstore.services.deps import Deps
+from convstore.storage import tables
+from convstore.storage.types import inflate
+from tests.api.test_audit import project_of
+from tests.conftest import Client
+
+
+def dump(deps: Deps) -> bytes:
+    """Every value of every table, bodies opened, as UTF-8."""
+    found: list[bytes] = []
+    with deps.database.connection() as connection:
+        for table in tables.metadata.tables:
+            for row in connection.exec_driver_sql(f'SELECT * FROM "{table}"').fetchall():
+                for value in row:
+                    if isinstance(value, bytes | memoryview):
+                        found.append(inflate(bytes(value)))
+                    elif value is not None:
+                        found.append(str(value).encode())
+    return b"\n".join(found)
+
+
+@pytest.fixture
+def project(alice: Client, noise: list[str]) -> str:
+    return project_of(alice)
+
+
+class TestErase:
+    def test_a_turn_in_the_middle_of_a_thread(self, deps: Deps, app: Flask, alice: Client, project: str) -> None:
+        root = alice.ask("Root stays")
+        mine = alice.ask("Zanzibar", after=root["id"], user="zoe", metadata={"who": "zulu"}, instructions="Zebra")
+        tip = alice.ask("Tip stays", after=mine["id"])
+        done = erasing.erase(deps, project, "erasure_x", [mine["id"]])
+        assert (done.exchanges, done.unfinished) == (1, 0)
+        assert done.items >= 2
+        left = dump(deps)
+        for word in (b"Zanzibar", b"zoe", b"zulu"):
+            assert word not in left
+        assert b"Root stays" in left and b"Tip stays" in left
+        shown = alice.get(f"/v1/responses/{mine['id']}").json
+        assert shown["output"][0]["content"][0]["text"] == "[erased]"
+        assert shown["id"] == mine["id"]
+        assert shown["usage"] == mine["usage"]
+        thread = alice.get(f"/v1/responses/{tip['id']}/thread?items=true")
+        assert thread.status_code == 200 and "[erased]" in thread.text
+        assert alice.get(f"/v1/conversations/{thread.json['data'][0]['conversation_id']}/tree").status_code == 200
+        assert alice.ask("Goes on", after=tip["id"])["status"] == "completed"
+        assert alice.ask("Goes on there", after=mine["id"])["status"] == "completed"
+        again = erasing.erase(deps, project, "erasure_x", [mine["id"]])
+        assert again.exchanges == 0
+
+
+class TestRemove:
+    def test_a_leaf_goes_with_all_it_had_and_a_root_stays_while_it_is_continued(
+        self, deps: Deps, app: Flask, alice: Client, project: str
+    ) -> None:
+        root = alice.ask("Yellow", user="yves")
+        child = alice.ask("Yonder", after=root["id"])
+        fork = alice.ask("Stays", after=root["id"])
+        done = erasing.remove(deps, project, "erasure_y", [root["id"], child["id"]])
+        assert (done.exchanges, done.continued) == (1, 1)
+        assert b"Yonder" not in dump(deps)
+        assert alice.get(f"/v1/responses/{child['id']}").status_code == 404
+        assert alice.get(f"/v1/responses/{fork['id']}/thread").status_code == 200
+        done = erasing.remove(deps, project, "erasure_y", [root["id"], fork["id"]])
+        assert (done.exchanges, done.conversations) == (2, 1)
+        left = dump(deps)
+        assert b"Yellow" not in left and b"yves" not in left
