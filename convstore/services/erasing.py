@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from convstore.domain.erasing import Erased as Erased
+from convstore.services import recovery
 from convstore.services.deps import Deps
-from convstore.storage import erasing
+from convstore.storage import erasing, payloads
 from convstore.storage.database import Database
 from convstore.storage.scope import Scope
 
@@ -29,6 +30,25 @@ def remove(deps: Deps, project_id: str, erasure_id: str, exchange_ids: Sequence[
     A conversation whose last exchange it was goes, too. May be called again for the same.
     """
     return _one(deps, project_id, erasure_id, exchange_ids, erasing.whole)
+
+
+def drop_payloads(deps: Deps, project_id: str, erasure_id: str) -> Erased | None:
+    """Delete the next shared bodies that an erasure left to nobody, 200 at most. To be called until it did nothing.
+
+    None as long as a process may take them for stored: each answers with a beat, every ten seconds. Not from inside a
+    transaction.
+    """
+    with deps.database.reading(project_id) as scope:
+        wanted = payloads.doubtful(scope, deps.database, erasure_id)
+    if not wanted:
+        return Erased()
+    recovery.forget_payloads(deps)
+    newest = max(each.epoch for each in wanted)
+    if deps.database.memory.epoch < newest or recovery.remembering(deps, newest):
+        return None
+    seen = payloads.look(deps.database, project_id, [each.hash for each in wanted])
+    with deps.database.writing(project_id, records=False) as scope:
+        return payloads.drop(deps.database, scope, wanted, seen)
 
 
 def _one(deps: Deps, project_id: str, erasure_id: str, exchange_ids: Sequence[str], act: _Act) -> Erased:

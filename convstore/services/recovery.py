@@ -9,6 +9,7 @@ when they came are tried again here. Background responses are not closed: a work
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,15 +38,22 @@ def new_process() -> bytes:
 
 
 def enter(deps: Deps) -> None:
-    """Announce this process."""
-    now = deps.clock()
+    """Announce this process. What it took for stored before, it does not any more."""
+    at, now = time.monotonic(), deps.clock()
+    if not deps.database.memory.forget(LAST_BEAT_S):
+        raise StorageUnavailable
     with deps.database.transaction() as connection:
         everywhere.enter(connection, Process(deps.process, _machine(), os.getpid(), now, now, deps.role))
+    deps.database.memory.heard(at)
 
 
 def leave(deps: Deps) -> None:
     """Take this process's entry back; it stays if it has work on record."""
     _write_late(deps)
+    # Who is not on record is not waited for by those who erase payloads: it must not take any for stored.
+    deps.database.memory.heard(float("-inf"))
+    if not deps.database.memory.forget(LAST_BEAT_S):
+        return
     with suppress(StorageUnavailable), deps.database.transaction() as connection:
         everywhere.leave(connection, deps.process)
 
@@ -119,11 +127,36 @@ def start_beating(deps: Deps, every_s: float | None = None) -> Callable[[], None
     return stop
 
 
+def forget_payloads(deps: Deps) -> None:
+    """If anybody is about to erase payloads: forget which are stored, and say so when nobody relies on it any more.
+
+    Not from inside a transaction.
+    """
+    memory = deps.database.memory
+    with deps.database.connection() as connection:
+        number = everywhere.epoch(connection)
+    if number > memory.epoch and memory.forget(LAST_BEAT_S):
+        with deps.database.transaction() as connection:
+            everywhere.acknowledge(connection, deps.process, number)
+        memory.epoch = number
+
+
+def remembering(deps: Deps, number: int) -> list[Process]:
+    """The others that may still take for stored what they knew before that number of `epochs`."""
+    with deps.database.connection() as connection:
+        known = everywhere.processes(connection)
+    return [
+        each
+        for each in known
+        if each.id != deps.process and (each.epoch is None or each.epoch < number) and not _is_gone(deps, each, None)
+    ]
+
+
 def _beat(deps: Deps, stop: threading.Event, every_s: float) -> None:
     since = beaten = deps.clock()
     while not stop.wait(every_s):
         try:
-            now = deps.clock()
+            at, now = time.monotonic(), deps.clock()
             with deps.database.transaction() as connection:
                 alive = everywhere.beat(connection, deps.process, now)
             if now - beaten > SILENT / 2:
@@ -132,6 +165,8 @@ def _beat(deps: Deps, stop: threading.Event, every_s: float) -> None:
             beaten = now
             if not alive:
                 enter(deps)
+            deps.database.memory.heard(at)
+            forget_payloads(deps)
             _write_late(deps)
             sweep(deps, since)
             drop_journals(deps)

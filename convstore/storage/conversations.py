@@ -187,9 +187,10 @@ def create(
         packed(ids.EXCHANGE, first.id) if first else None,
         micros(made.created_at),
     )
-    added = _added(database, project_id, first, thread, if_updated=False) if first else []
-    writes = [Insert(_c, columns, [row]), *added]
-    transact(database, writes, turns.request(project_id, first) if first else project_id)
+    with database.memory.trusting():
+        added = _added(database, project_id, first, thread, if_updated=False) if first else []
+        writes = [Insert(_c, columns, [row]), *added]
+        transact(database, writes, turns.request(project_id, first) if first else project_id)
 
 
 def append(database: Database, project_id: str, addition: Beginning, thread: Thread | None) -> None:
@@ -208,9 +209,10 @@ def append(database: Database, project_id: str, addition: Beginning, thread: Thr
     )
     moved = Update(_c, ("tip_id",), where, values)
     try:
-        writes = [moved, *_added(database, project_id, addition, thread, if_updated=True)]
-        if not transact(database, writes, turns.request(project_id, addition)):
-            raise ConversationTaken
+        with database.memory.trusting():
+            writes = [moved, *_added(database, project_id, addition, thread, if_updated=True)]
+            if not transact(database, writes, turns.request(project_id, addition)):
+                raise ConversationTaken
     except Clash as clash:
         if "lane" in clash.constraint:
             raise LaneTaken from clash

@@ -8,7 +8,7 @@ failure to get at the database is a StorageUnavailable.
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from convstore.errors import Misconfigured, StorageUnavailable
+from convstore.storage.memory import Memory
 from convstore.storage.scope import Scope
 from convstore.storage.seals import Recorder, Seal
 from convstore.telemetry import metrics
@@ -27,8 +28,6 @@ from convstore.telemetry import metrics
 # How long a writer waits for its turn before the client hears 503, in seconds.
 BUSY_S = 5.0
 NAP_S = 0.002
-# Distinct settings and envelopes are few; forgetting them all now and then costs one redundant write each.
-REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Database:
         self.engine = _engine(options)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
-        self.stored: set[tuple[bytes, bytes]] = set()
+        self.memory = Memory()
         # Writes the audit log; none, where nobody calls (migrations, tests of this floor).
         self.recorder: Recorder | None = None
 
@@ -80,7 +79,7 @@ class Database:
     def transaction(self, *, records: bool = False) -> Iterator[Connection]:
         """A connection in a transaction. records: as in `writing`."""
         seals: list[Seal] = []
-        with self.writer_turn(), _available(), self.engine.connect() as connection:
+        with self.memory.trusting(), self.writer_turn(), _available(), self.engine.connect() as connection:
             connection.info["seals"] = seals
             if self.is_sqlite:
                 self.begin_immediate(connection.exec_driver_sql)
@@ -127,12 +126,6 @@ class Database:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(NAP_S)
-
-    def remember(self, keys: Iterable[tuple[bytes, bytes]]) -> None:
-        """Payloads, as (project, hash), that are stored for certain: no turn need write them again."""
-        if len(self.stored) > REMEMBERED:
-            self.stored.clear()
-        self.stored.update(keys)
 
     def close(self) -> None:
         self.engine.dispose()

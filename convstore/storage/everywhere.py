@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
 from convstore import ids
 from convstore.domain.project import ProjectSettings, settings_of
@@ -20,6 +20,7 @@ _r = tables.running
 _o = tables.processes
 _j = tables.journal
 _jobs = tables.jobs
+_n = tables.epochs
 _e = tables.exchanges
 
 
@@ -59,6 +60,8 @@ class Process:
     started_at: datetime
     seen_at: datetime
     role: str = "web"
+    # Up to which number of `epochs` it has forgotten what is stored (storage/memory.py).
+    epoch: int | None = None
 
 
 _KEY = select(_k, _p.c.name.label("project"), _p.c.settings.label("chosen")).join(_p, _p.c.id == _k.c.project_id)
@@ -143,9 +146,10 @@ def touch_key(connection: Connection, key_id: str, now: datetime) -> None:
 
 
 def enter(connection: Connection, process: Process) -> None:
-    """Announce a process."""
+    """Announce a process, which remembers nothing yet."""
     connection.execute(
         insert(_o).values(
+            epoch=select(func.coalesce(func.max(_n.c.number), 0)).scalar_subquery(),
             id=process.id,
             host=process.host,
             pid=process.pid,
@@ -161,6 +165,16 @@ def beat(connection: Connection, process_id: bytes, now: datetime) -> bool:
     return connection.execute(update(_o).where(_o.c.id == process_id).values(seen_at=now)).rowcount > 0
 
 
+def epoch(connection: Connection) -> int:
+    """The number behind which processes forget what they take for stored."""
+    return int(connection.execute(select(func.coalesce(func.max(_n.c.number), 0))).scalar_one())
+
+
+def acknowledge(connection: Connection, process_id: bytes, number: int) -> None:
+    """Say that a process has forgotten everything from before that."""
+    connection.execute(update(_o).where(_o.c.id == process_id).values(epoch=number))
+
+
 def leave(connection: Connection, process_id: bytes) -> None:
     """Forget a process that has nothing running any more."""
     still = select(_r.c.exchange_id).where(_r.c.process_id == process_id).exists()
@@ -171,7 +185,7 @@ def leave(connection: Connection, process_id: bytes) -> None:
 def processes(connection: Connection) -> list[Process]:
     """Every process that has not left."""
     return [
-        Process(bytes(row.id), row.host, row.pid, row.started_at, row.seen_at, row.role)
+        Process(bytes(row.id), row.host, row.pid, row.started_at, row.seen_at, row.role, row.epoch)
         for row in connection.execute(select(_o))
     ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from convstore import ids
@@ -64,12 +65,28 @@ def item_rows(side: Side, items: Sequence[Item], shared: dict[bytes, bytes]) -> 
 
 
 def payload_rows(database: Database, project_id: str, shared: dict[bytes, bytes]) -> list[Write]:
-    """The rows of the payloads that this process has not seen stored yet."""
-    project = packed(ids.PROJECT, project_id)
-    rows: list[tuple[Any, ...]] = [
-        (project, hash_, deflate(body)) for hash_, body in shared.items() if (project, hash_) not in database.stored
-    ]
-    return [Insert(tables.payloads, _PAYLOAD_COLUMNS, rows, ignore=True)] if rows else []
+    """The rows of the payloads that this process has not seen stored yet, as far as it may trust that.
+
+    What is there already is locked: nobody erases it before the transaction is over. In one order, so that two who lock
+    the same do not wait for each other.
+    """
+    project = packed(ids.PROJECT, project_id) or b""
+    trust = database.memory.trust()
+    known = {hash_ for hash_ in shared if database.memory.holds(trust, (project, hash_))}
+    if trust is not None and known:
+        left_out = {hash_: shared[hash_] for hash_ in known}
+        trust.again.append(partial(_write_again, database, project, left_out))
+    return _payloads(project, {hash_: body for hash_, body in shared.items() if hash_ not in known})
+
+
+def _payloads(project: bytes, shared: dict[bytes, bytes]) -> list[Write]:
+    rows: list[tuple[Any, ...]] = [(project, hash_, deflate(shared[hash_])) for hash_ in sorted(shared)]
+    return [Insert(tables.payloads, _PAYLOAD_COLUMNS, rows, keeps="hash")] if rows else []
+
+
+def _write_again(database: Database, project: bytes, shared: dict[bytes, bytes]) -> None:
+    with writing(database) as cursor:
+        execute(cursor, _payloads(project, shared))
 
 
 def fingerprint_rows(thread: Thread, exchange: bytes | None) -> list[Write]:
@@ -96,7 +113,7 @@ def transact(database: Database, writes: Sequence[Write], what: Committed | str 
     for write in writes if done else ():
         if isinstance(write, Insert) and write.table is tables.payloads:
             # Only now: what a transaction that failed wrote is not there.
-            database.remember((row[0], row[1]) for row in write.rows)
+            database.memory.remember((row[0], row[1]) for row in write.rows)
     return done
 
 

@@ -24,6 +24,7 @@ class Insert:
 
     ignore: a row that is there already is left alone. if_updated: only when the batch's Update found its row.
     adds: the columns whose values are added to those of a row that is there already.
+    keeps: a row that is there already is left alone, and locked; the name of a column of its key.
     """
 
     table: Table
@@ -32,6 +33,7 @@ class Insert:
     ignore: bool = False
     if_updated: bool = False
     adds: tuple[str, ...] = ()
+    keeps: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _dense(write: Write) -> Write:
             return write
         rows = [[row[at] for at in used] for row in write.rows]
         columns = tuple(write.columns[at] for at in used)
-        return Insert(write.table, columns, rows, write.ignore, write.if_updated, write.adds)
+        return Insert(write.table, columns, rows, write.ignore, write.if_updated, write.adds, write.keeps)
     if isinstance(write, Update):
         return Update(write.table, *_assigned(write), write.emptied)
     return write
@@ -149,7 +151,7 @@ def _assigned(write: Update) -> tuple[tuple[str, ...], tuple[str, ...], Row]:
 def _shape(write: Write) -> tuple[Any, ...]:
     """What the SQL text of a write depends on."""
     if isinstance(write, Insert):
-        present = "ignore" if write.ignore else write.adds
+        present = "ignore" if write.ignore else write.keeps or write.adds
         return "insert", write.table, write.columns, len(write.rows), present, write.if_updated
     if isinstance(write, Update):
         settings = [f'"{column}" = ?' for column in write.columns] + [f'"{column}" = NULL' for column in write.emptied]
@@ -181,7 +183,7 @@ def _sql(
 ) -> str:
     """*extra* is the number of rows of an insert, the conditions of the others; *columns* an update's assignments.
 
-    *present*: what becomes of a row that is there already: "ignore", or the columns to add to.
+    *present*: what becomes of a row that is there already: "ignore", the column to keep, or the columns to add to.
     """
     if kind == "other":
         return f"{extra} AND EXISTS (SELECT 1 FROM w0)" if guarded and batched else str(extra)
@@ -205,6 +207,8 @@ def _on_conflict(table: Table, present: Any) -> str:
     if present == "ignore":
         return " ON CONFLICT DO NOTHING"
     key = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    if isinstance(present, str):
+        return f' ON CONFLICT ({key}) DO UPDATE SET "{present}" = excluded."{present}"'
     sums = ", ".join(f'"{column}" = "{table.name}"."{column}" + excluded."{column}"' for column in present)
     return f" ON CONFLICT ({key}) DO UPDATE SET {sums}"
 

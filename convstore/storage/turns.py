@@ -193,18 +193,20 @@ def begin(
     appends to a conversation keeps others from doing so until it has ended.
     """
     try:
-        writes = [*beginning_rows(database, project_id, beginning, process, key), *besides]
-        if not transact(database, writes, request(project_id, beginning)):
-            raise ConversationTaken
+        with database.memory.trusting():
+            writes = [*beginning_rows(database, project_id, beginning, process, key), *besides]
+            if not transact(database, writes, request(project_id, beginning)):
+                raise ConversationTaken
     except Clash as clash:
         raise named(clash) from clash
 
 
 def end(database: Database, project_id: str, place: Place, ending: Ending, *, journalled: bool = False) -> bool:
     """Put an answer on disk. False when the exchange had been ended already. May be called again after a failure."""
-    return transact(
-        database, ending_rows(database, project_id, place, ending, journalled), answer(project_id, place, ending)
-    )
+    with database.memory.trusting():
+        return transact(
+            database, ending_rows(database, project_id, place, ending, journalled), answer(project_id, place, ending)
+        )
 
 
 def request(project_id: str, beginning: Beginning) -> Committed:

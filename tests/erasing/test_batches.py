@@ -1,12 +1,8 @@
 """Batches of erasing: markers, tombstones, and what is left of others."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from flask import Flask
 
-from convstore import ids
 from convstore.services import erasing
 from convstore.services.deps import Deps
 from convstore.storage import tables
@@ -57,6 +53,21 @@ class TestErase:
         assert alice.ask("Goes on there", after=mine["id"])["status"] == "completed"
         again = erasing.erase(deps, project, "erasure_x", [mine["id"]])
         assert again.exchanges == 0
+
+    def test_what_others_share_is_kept_and_the_rest_goes(
+        self, deps: Deps, app: Flask, alice: Client, project: str
+    ) -> None:
+        shared, own = "Shared " * 3000, "Quokka " * 3000
+        mine = alice.ask([{"role": "user", "content": shared}, {"role": "user", "content": own}], instructions="Zebra")
+        other = alice.ask([{"role": "user", "content": shared}])
+        assert b"Quokka" in dump(deps)
+        erasing.erase(deps, project, "erasure_x", [mine["id"]])
+        done = erasing.drop_payloads(deps, project, "erasure_x")
+        assert done is not None and (done.payloads, done.kept) == (2, 1)
+        left = dump(deps)
+        assert b"Quokka" not in left and b"Zebra" not in left
+        assert alice.get(f"/v1/responses/{other['id']}/input_items").json["data"][0]["content"][0]["text"] == shared
+        assert erasing.drop_payloads(deps, project, "erasure_x").exchanges == 0
 
 
 class TestRemove:

@@ -47,6 +47,8 @@ class Keeper:
         self.database = database
         self.clock = clock or FixedClock()
         self.project = ids.new(ids.PROJECT)
+        # As a process of the service: it trusts what it remembers.
+        database.memory.heard()
 
     def begun(
         self,
