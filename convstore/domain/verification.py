@@ -24,6 +24,9 @@ KINDS = {
     "content_altered": "What is stored of the exchange is not what the entry commits to.",
     "content_missing": "The exchange that the entry commits to is not there.",
     "content_erased": "What the entry commits to was erased; no entry says so.",
+    "content_restored": "The exchange was erased; what is there now is not what was left of it.",
+    "erasure_unproved": "The exchange is said to be erased, but no entry that is right says so.",
+    "erasure_altered": "What is said to be erased is not what the entry commits to.",
     "unrecorded": "The exchange is in no entry.",
     "head_forged": "The head is not signed with a key that is here, or was changed.",
 }

@@ -13,7 +13,9 @@ from convstore.domain import jsontext, verification
 from convstore.domain.audit import Commits, Point
 from convstore.domain.verification import Problem, Raw, named
 from convstore.errors import InvalidRequest
+from convstore.services import tombstones
 from convstore.services.deps import Deps
+from convstore.services.tombstones import Tombstones
 from convstore.storage import direct, evidence, strands
 
 # Entries that are looked through for a head: older strands are linked by newer ones.
@@ -85,10 +87,13 @@ def verify(
     others = _others(deps, project, rows)
     for row in rows:
         note(verification.checked(deps.audit.keyring, row, others.get))
-    compared = [row for row in rows if named(row)["commits"] is not None]
+    compared = [row for row in rows if named(row)["commits"] in (Commits.REQUEST, Commits.ANSWER)]
     note(_contents(deps, project, compared))
-    for own in evidence.unrecorded(database, project, start, rows[-1][1] if has_more else _LAST, limit):
+    note(tombstones.of_entries(deps, project, rows))
+    until = rows[-1][1] if has_more else _LAST
+    for own in evidence.unrecorded(database, project, start, until, limit):
         note(iter([Problem("unrecorded", object_id=ids.unpack(ids.EXCHANGE, own))]))
+    note(tombstones.unproved(deps, project, start, until, limit))
     return Checked(
         entries=len(rows),
         keyed=sum(named(row)["key_id"] is not None for row in rows),
@@ -122,18 +127,28 @@ def _contents(deps: Deps, project: bytes, rows: Sequence[Raw]) -> Iterator[Probl
         if said["commits"] in due and exchange is not None:
             due[said["commits"]][exchange] = row
     sides = evidence.contents(deps.database, project, due[Commits.REQUEST], due[Commits.ANSWER])
+    erased = Tombstones(deps, project, {own for one in due.values() for own in one})
     shared = {
-        each for stored, one in zip(sides, due.values(), strict=True) for own in one for each in stored.payloads(own)
+        each
+        for stored, one in zip(sides, due.values(), strict=True)
+        for own in one
+        for each in stored.payloads(own, history=not erased.lost_history(own))
     }
     broken = evidence.broken_payloads(deps.database, project, shared)
     for stored, one in zip(sides, due.values(), strict=True):
         for exchange, row in one.items():
-            kind = _compared(stored, exchange, named(row), broken)
+            kind = _compared(stored, exchange, named(row), broken, erased)
             if kind is not None:
                 yield verification.problem(kind, row, object_id=ids.unpack(ids.EXCHANGE, exchange))
 
 
-def _compared(stored: evidence.Contents, exchange: bytes, said: Mapping[str, Any], broken: set[bytes]) -> str | None:
+def _compared(
+    stored: evidence.Contents, exchange: bytes, said: Mapping[str, Any], broken: set[bytes], erased: Tombstones
+) -> str | None:
+    payloads = stored.payloads(exchange, history=not erased.lost_history(exchange))
+    if erased.is_erased(exchange):
+        kind = erased.kind(exchange, is_there=stored.has(exchange), is_salted=said["salt"] is not None)
+        return "content_restored" if kind is None and payloads & broken else kind
     if said["salt"] is None:
         return "content_erased"
     if not isinstance(said["salt"], bytes) or not 0 < len(said["salt"]) <= 64:
@@ -141,7 +156,7 @@ def _compared(stored: evidence.Contents, exchange: bytes, said: Mapping[str, Any
     found = stored.digest(exchange, said["salt"])
     if found is None:
         return "content_missing"
-    return "content_altered" if found != said["digest"] or stored.payloads(exchange) & broken else None
+    return "content_altered" if found != said["digest"] or payloads & broken else None
 
 
 # -- heads ----------------------------------------------------------------------------------------------------

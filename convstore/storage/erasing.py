@@ -21,7 +21,6 @@ from convstore.domain.exchange import ADDED
 from convstore.domain.items import SEALED, Item
 from convstore.storage import descent, direct, evidence, indexing
 from convstore.storage.database import Database
-from convstore.storage.direct import Cursor
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 from convstore.storage.statements import each
@@ -366,7 +365,9 @@ class _Batch:
         tombs: list[tuple[bytes, str, bytes | None]] = [(row, str(what), None) for row in own]
         with direct.within(self.database, self.scope.connection) as cursor:
             if what is What.CONTENT:
-                tombs = [(row, str(what), state_of(cursor, self.project, [row])[row]) for row in own]
+                tombs = [
+                    (row, str(what), left) for row, left in evidence.states_within(cursor, self.project, own).items()
+                ]
             tombs += [(row, str(What.HISTORY), None) for row, _ in self.histories]
             batch = None
             if self.database.recorder is not None:
@@ -382,12 +383,6 @@ class _Batch:
                 cursor.execute(_UNSALT_REQUEST, (self.project, row))
                 cursor.execute(_UNSALT_ANSWER, (self.project, self.project, row, ids.unpack(ids.EXCHANGE, row)))
         self.count("erased", len(tombs))
-
-
-def state_of(cursor: Cursor, project: bytes, exchanges: Collection[bytes]) -> dict[bytes, bytes]:
-    """What stands for what is left of exchanges. Nothing in it is secret, so their own ids are salt enough."""
-    request, answer = evidence.contents_within(cursor, project, exchanges)
-    return {own: erasing.state(request.digest(own, own), answer.digest(own, own)) for own in exchanges}
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -1,9 +1,10 @@
 """The audit log and what it commits to, read to be checked: raw rows, a batch at a time, in a few statements each."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from convstore.domain import audit, jsontext
+from convstore.domain import audit, erasing, jsontext
 from convstore.domain.audit import COLUMNS
 from convstore.storage import direct, tables
 from convstore.storage.database import Database
@@ -46,6 +47,42 @@ def contents_within(cursor: Cursor, project_id: bytes, exchanges: Collection[byt
     return Contents(both, said, REQUEST, output=False), Contents(both, said, ANSWER, output=True)
 
 
+def tombstones(database: Database, project_id: bytes, exchanges: Collection[bytes]) -> list["Tombstone"]:
+    """What is said to be erased of these exchanges."""
+    with direct.reading(database) as cursor:
+        return [Tombstone(*row) for row in _in(cursor, _TOMBSTONES.format("exchange_id"), project_id, exchanges)]
+
+
+def batches(database: Database, project_id: bytes, entries: Collection[bytes]) -> dict[bytes, list["Tombstone"]]:
+    """All that these entries commit to, by entry."""
+    found: dict[bytes, list[Tombstone]] = {own: [] for own in entries}
+    with direct.reading(database) as cursor:
+        for row in _in(cursor, _TOMBSTONES.format("batch_id"), project_id, entries):
+            found[row[3]].append(Tombstone(*row))
+    return found
+
+
+def unproved(database: Database, project_id: bytes, after: bytes, until: bytes, limit: int) -> list[bytes]:
+    """The first exchanges between two ids that are said to be erased by an entry that is not there."""
+    with direct.reading(database) as cursor:
+        rows = cursor.execute(_UNPROVED, (project_id, after, until, limit)).fetchall()
+    return [bytes(own) for (own,) in rows]
+
+
+def states(database: Database, project_id: bytes, exchanges: Collection[bytes]) -> dict[bytes, bytes | None]:
+    """What stands for what is left of exchanges that were erased; None of those that are not there."""
+    with direct.reading(database) as cursor:
+        return states_within(cursor, project_id, exchanges)
+
+
+def states_within(cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]) -> dict[bytes, bytes | None]:
+    """The same in somebody's transaction."""
+    request, answer = contents_within(cursor, project_id, exchanges)
+    # Nothing in it is secret, so their own ids are salt enough.
+    sides = {own: (request.digest(own, own), answer.digest(own, own)) for own in exchanges}
+    return {own: erasing.state(*both) if all(both) else None for own, both in sides.items()}
+
+
 def broken_payloads(database: Database, project_id: bytes, hashes: Collection[bytes]) -> set[bytes]:
     """Those whose body is not there, or is another one."""
     with direct.reading(database) as cursor:
@@ -64,6 +101,22 @@ def count(database: Database, project_id: bytes) -> int:
     """How many entries there are."""
     with direct.reading(database) as cursor:
         return int(cursor.execute("SELECT count(*) FROM audit_log WHERE project_id = ?", (project_id,)).fetchone()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is said to be erased: how much of which exchange, by which entry, and what stands for what was left."""
+
+    exchange: bytes
+    what: str
+    state: bytes | None
+    batch: bytes | None
+    erasure_id: str
+
+    @property
+    def committed(self) -> tuple[bytes, str, bytes | None]:
+        """What the entry's digest is made of (domain/erasing.py)."""
+        return self.exchange, self.what, self.state
 
 
 class Contents:
@@ -88,10 +141,14 @@ class Contents:
             bodies.append(item[-1] if isinstance(item[-1], bytes) else str(item[-1] or "").encode())
         return audit.digest(salt, values, bodies)
 
-    def payloads(self, exchange: bytes) -> set[bytes]:
-        """The digests under which more of it is stored."""
+    def has(self, exchange: bytes) -> bool:
+        """Whether it is there."""
+        return exchange in self._rows
+
+    def payloads(self, exchange: bytes, *, history: bool = True) -> set[bytes]:
+        """The digests under which more of it is stored. history: with how the items before it were sent along."""
         row = self._rows.get(exchange, {})
-        names = {"settings_hash", "sent_hash", "reply_hash"} & set(self._columns)
+        names = {"settings_hash", "reply_hash", *(["sent_hash"] if history else [])} & set(self._columns)
         found = {row.get(name) for name in names} | {item[len(ITEM) - 1] for item in self._of(exchange)}
         return {each for each in found if isinstance(each, bytes)}
 
@@ -142,4 +199,13 @@ _UNRECORDED = (
     " AND e.id > (SELECT min(f.id) FROM audit_log f WHERE f.project_id = ?)"
     " AND NOT EXISTS (SELECT 1 FROM audit_log a WHERE a.project_id = e.project_id AND a.id = e.id)"
     " ORDER BY e.id LIMIT ?"
+)
+_TOMBSTONES = (
+    "SELECT t.exchange_id, t.what, t.state, t.batch_id, t.erasure_id FROM erased t"
+    " WHERE t.project_id = ? AND t.{} IN ({{}})"
+)
+_UNPROVED = (
+    "SELECT DISTINCT t.exchange_id FROM erased t WHERE t.project_id = ? AND t.exchange_id > ? AND t.exchange_id <= ?"
+    " AND NOT EXISTS (SELECT 1 FROM audit_log a WHERE a.project_id = t.project_id AND a.id = t.batch_id)"
+    " ORDER BY t.exchange_id LIMIT ?"
 )
