@@ -50,6 +50,9 @@
     GET     /v1/audit/head                       its newest entries, signed
     GET     /v1/audit/verify                     whether it is as it was written, and so are the exchanges
     POST    /v1/audit/verify                     the same, held against a head
+    POST    /v1/erasures                         erase what somebody said, for good; or see what that would be
+    GET     /v1/erasures                         what was erased
+    GET     /v1/erasures/{id}                    one of them: the receipt
     GET     /v1/jobs                             work that outlives its request
     GET     /v1/jobs/{id}                        one job
     POST    /v1/jobs/{id}/cancel                 stop it
@@ -73,6 +76,7 @@ from convstore.api import (
     costs,
     diff,
     docs,
+    erasures,
     errors,
     history,
     jobs,
@@ -95,6 +99,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs, audit)
+    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs, audit, erasures)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

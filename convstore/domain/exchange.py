@@ -253,6 +253,8 @@ class Exchange:
     # What it cost, without its lines; only where figures are read.
     cost: Cost | None = None
     request_id: str | None = None
+    # Since when markers stand in the place of what was said.
+    erased_at: datetime | None = None
 
     @property
     def place(self) -> Place:
@@ -282,6 +284,7 @@ class Exchange:
             safety_identifier=self.safety_identifier,
             prompt_cache_key=jsontext.loads(self.extras).get("prompt_cache_key") if self.extras else None,
             usage=self.usage,
+            is_erased=self.erased_at is not None,
         )
 
 

@@ -76,6 +76,7 @@ class Response:
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     usage: Usage | None = None
+    is_erased: bool = False
 
     def write(self, output: Iterable[bytes] = ()) -> bytes:
         """The JSON of the response with these output items, each already JSON."""
@@ -99,6 +100,8 @@ class Response:
         }
         if self.conversation_id:
             head["conversation"] = {"id": self.conversation_id}
+        if self.is_erased:
+            head["erased"] = True
         return b"".join(
             (
                 jsontext.dumps(head)[:-1],

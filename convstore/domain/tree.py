@@ -131,6 +131,7 @@ class Node:
     first_event_at: datetime | None
     completed_at: datetime | None
     deleted_at: datetime | None
+    erased_at: datetime | None
     # Without its lines; None while it has not ended.
     cost: Cost | None = None
 
@@ -161,6 +162,7 @@ class Node:
             "latency_ms": _ms(self.created_at, self.completed_at),
             "stored": self.stored,
             "deleted": gone,
+            "erased": self.erased_at is not None,
             "branches": list(branches),
         }
 

@@ -73,7 +73,7 @@ def is_right(deps: Deps, row: Raw, batch: Sequence[Tombstone]) -> bool:
 
 
 def of_entries(deps: Deps, project: bytes, rows: Sequence[Raw]) -> Iterator[Problem]:
-    """Those of a page's entries that do not fit what is said to be erased by them; altered ones speak for themselves."""
+    """Those of a page's entries that do not fit what is said to be erased by them; altered ones say so themselves."""
     own: dict[Any, Raw] = {row[1]: row for row in rows if named(row)["commits"] == Commits.ERASURE}
     batches = evidence.batches(deps.database, project, own)
     for entry, row in own.items():

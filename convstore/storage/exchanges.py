@@ -196,7 +196,7 @@ def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) ->
     plain = (
         "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
         "safety_identifier created_at model upstream upstream_response_id incomplete_reason completed_at linked "
-        "background last_event origin_id first_event_at api_key_id request_id"
+        "background last_event origin_id first_event_at api_key_id request_id erased_at"
     )
     return Exchange(
         **{name: columns[name] for name in plain.split()},

@@ -25,7 +25,7 @@ MOST = 500
 
 _PLAIN = tuple(
     "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
-    "answer incomplete_reason created_at first_event_at completed_at deleted_at".split()
+    "answer incomplete_reason created_at first_event_at completed_at deleted_at erased_at".split()
 )
 _l = tables.ledger
 # What a node is made of, and from where.

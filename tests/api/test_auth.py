@@ -27,10 +27,11 @@ WRITES |= {("POST", "/v1/branches"), ("POST", "/v1/branches/<name>"), ("DELETE",
 WRITES |= {("POST", "/v1/replays/<replay_id>/cancel")}
 WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")}
 WRITES |= {("POST", "/v1/prices"), ("DELETE", "/v1/prices/<price_id>")}
+WRITES |= {("POST", "/v1/erasures")}
 WRITES |= {("POST", "/v1/budgets"), ("DELETE", "/v1/budgets/<budget_id>")}
 
 # What has ids, besides responses.
-NOUNS = ("conversation", "job", "replay", "price", "budget")
+NOUNS = ("conversation", "job", "replay", "price", "budget", "erasure")
 
 # What stands for the variable parts of an address.
 Ids = dict[str, str]
@@ -42,6 +43,7 @@ NOWHERE: Ids = {
     "<replay_id>": f"replay_{'0' * 32}",
     "<price_id>": f"price_{'0' * 32}",
     "<budget_id>": f"budget_{'0' * 32}",
+    "<erasure_id>": f"erasure_{'0' * 32}",
     "<name>": "nobodys",
     "<path:model>": "gpt-5.4",
 }
@@ -55,6 +57,7 @@ QUERIES = {
 }
 # What must be sent to some, for a request that is as it should be.
 BODIES = {"/v1/costs/reconcile": b"d,m\n2026-11-22,gpt-5.4\n", "/v1/audit/verify": b""}
+BODIES["/v1/erasures"] = b'{"user": "nobody", "dry_run": true}'
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def owned(client: Client) -> Ids:
     (price,) = client.post("/v1/prices", json={"model": name, "currency": "USD", "input": 1}).json["data"]
     limit = {"name": name, "amount": 1000, "currency": "USD", "period": "day"}
     own |= {"<price_id>": price["id"], "<budget_id>": client.post("/v1/budgets", json=limit).json["id"]}
+    own["<erasure_id>"] = client.post("/v1/erasures", json={"user": "nobody", "purge": False}).json["id"]
     return {**NOWHERE, **own, "<job_id>": a_job(client), "<replay_id>": replay, "<name>": name}
 
 

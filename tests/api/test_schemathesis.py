@@ -92,6 +92,9 @@ OPERATIONS = [
     ("POST", "/v1/budgets"),
     ("GET", "/v1/budgets/{budget_id}"),
     ("DELETE", "/v1/budgets/{budget_id}"),
+    ("POST", "/v1/erasures"),
+    ("GET", "/v1/erasures"),
+    ("GET", "/v1/erasures/{erasure_id}"),
 ]
 
 

@@ -5,24 +5,9 @@ from flask import Flask
 
 from convstore.services import erasing
 from convstore.services.deps import Deps
-from convstore.storage import tables
-from convstore.storage.types import inflate
 from tests.api.test_audit import project_of
 from tests.conftest import Client
-
-
-def dump(deps: Deps) -> bytes:
-    """Every value of every table, bodies opened, as UTF-8."""
-    found: list[bytes] = []
-    with deps.database.connection() as connection:
-        for table in tables.metadata.tables:
-            for row in connection.exec_driver_sql(f'SELECT * FROM "{table}"').fetchall():
-                for value in row:
-                    if isinstance(value, bytes | memoryview):
-                        found.append(inflate(bytes(value)))
-                    elif value is not None:
-                        found.append(str(value).encode())
-    return b"\n".join(found)
+from tests.erasing.doing import dump
 
 
 @pytest.fixture
@@ -44,7 +29,8 @@ class TestErase:
         assert b"Root stays" in left and b"Tip stays" in left
         shown = alice.get(f"/v1/responses/{mine['id']}").json
         assert shown["output"][0]["content"][0]["text"] == "[erased]"
-        assert shown["id"] == mine["id"]
+        assert (shown["id"], shown["erased"]) == (mine["id"], True)
+        assert "erased" not in alice.get(f"/v1/responses/{root['id']}").json
         assert shown["usage"] == mine["usage"]
         thread = alice.get(f"/v1/responses/{tip['id']}/thread?items=true")
         assert thread.status_code == 200 and "[erased]" in thread.text
