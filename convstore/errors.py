@@ -16,7 +16,7 @@ out of messages.
     ├── BudgetExhausted               nothing is left to spend; the upstream was not called
     ├── NotFound                      absent, deleted and somebody else's are the same
     ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved,
-    │                                 BudgetTaken, PricesOverlap,
+    │                                 BudgetTaken, PricesOverlap, RuleTaken,
     │                                 ThreadDamaged
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
@@ -240,6 +240,20 @@ class BudgetNotFound(NotFound):
         super().__init__(f"Budget with id '{budget_id}' not found.")
 
 
+class RuleNotFound(NotFound):
+    """No retention rule with this id belongs to this project."""
+
+    def __init__(self, rule_id: str) -> None:
+        super().__init__(f"Rule with id '{rule_id}' not found.")
+
+
+class HoldNotFound(NotFound):
+    """No hold with this id belongs to this project."""
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__(f"Hold with id '{hold_id}' not found.")
+
+
 class ItemNotFound(NotFound):
     """No stored item has this id."""
 
@@ -298,6 +312,16 @@ class BudgetTaken(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"A budget named '{name}' exists already. Delete it first, or choose another name.")
+
+
+class RuleTaken(Conflict):
+    """Another retention rule of the project has this name."""
+
+    code = "rule_exists"
+    param = "name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A retention rule named '{name}' exists already. Change it, or choose another name.")
 
 
 class PricesOverlap(Conflict):

@@ -5,6 +5,7 @@
     job_019a…    a job                           replay_019a…    a replay
     price_019a…  a price of the price book       budget_019a…    a budget
     audit_019a…  an entry of the audit log       erasure_019a…   an erasure
+    rule_019a…   a rule of how long things are kept   hold_019a…   what keeps things in spite of it
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -25,6 +26,8 @@ PRICE = "price"
 BUDGET = "budget"
 ENTRY = "audit"
 ERASURE = "erasure"
+RULE = "rule"
+HOLD = "hold"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {

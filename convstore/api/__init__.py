@@ -46,6 +46,10 @@
     POST    /v1/budgets                          set a limit
     GET     /v1/budgets/{id}                     one of them
     DELETE  /v1/budgets/{id}                     lift it
+    GET     /v1/holds                            what must be kept, whatever the rules say
+    POST    /v1/holds                            keep it
+    GET     /v1/holds/{id}                       one of them
+    POST    /v1/holds/{id}/release               let go of it
     GET     /v1/audit                            who did what, when, from where
     GET     /v1/audit/head                       its newest entries, signed
     GET     /v1/audit/verify                     whether it is as it was written, and so are the exchanges
@@ -79,6 +83,7 @@ from convstore.api import (
     erasures,
     errors,
     history,
+    holds,
     jobs,
     models,
     operations,
@@ -99,6 +104,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, costs, reconciliation, prices, budgets, models, jobs, audit, erasures)
+    nouns = (*asking, costs, reconciliation, prices, budgets, holds, models, jobs, audit, erasures)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

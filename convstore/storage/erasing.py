@@ -19,7 +19,7 @@ from convstore.domain import erasing, fingerprints, jsontext, preview
 from convstore.domain.erasing import Erased, What
 from convstore.domain.exchange import ADDED
 from convstore.domain.items import SEALED, Item
-from convstore.storage import descent, direct, evidence, indexing
+from convstore.storage import descent, direct, evidence, holds, indexing
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -53,11 +53,6 @@ class Row:
     @property
     def name(self) -> str:
         return ids.unpack(ids.EXCHANGE, self.id)
-
-
-def held(_scope: Scope, _exchange_ids: Sequence[str]) -> set[str]:
-    """Those that must not be erased. There are no holds yet."""
-    return set()
 
 
 def content(database: Database, scope: Scope, erasure_id: str, exchange_ids: Sequence[str], now: datetime) -> Erased:
@@ -132,7 +127,7 @@ class _Batch:
 
     def wanted(self, exchange_ids: Sequence[str]) -> list[bytes]:
         """Those that may be erased, as bytes. An id of another form is nobody's."""
-        kept = held(self.scope, exchange_ids)
+        kept = holds.held(self.scope, exchange_ids)
         self.figures["held"] = len(kept)
         known = [packed(ids.EXCHANGE, own) for own in dict.fromkeys(exchange_ids) if own not in kept]
         return sorted(own for own in known if own is not None)

@@ -15,6 +15,7 @@
     projects ─< conversation_costs, quarter_costs          the same for reports: by conversation, and by time
     projects ─< prices, budgets
     exchanges ── searches                                  what an exchange is found by
+    projects ─< retention_rules, holds                     how long things are kept, and what keeps them
     projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
     projects ─< erasures ─< erased                         what was erased, and which entry says so (erasing.py)
     payloads ── doubtful                                   those that may be nobody's any more (payloads.py)
@@ -534,6 +535,49 @@ Index(
     postgresql_using="gin",
     postgresql_with={"gin_pending_list_limit": "256"},
     sqlite_where=_worded,
+)
+
+# -- retention (storage/retention.py, holds.py) -----------------------------------------------------------------
+retention_rules = Table(
+    "retention_rules",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.RULE), primary_key=True),
+    Column("name", String(255), nullable=False),
+    # The rule with the least comes first; of those with the same, the oldest.
+    Column("priority", Integer, nullable=False),
+    # What it is for: models of this pattern, what carries this metadata (JSON); None: everything.
+    Column("model", String(255)),
+    Column("metadata", Text),
+    # None: for ever.
+    Column("content_days", Integer),
+    Column("figures_days", Integer),
+    Column("keep_while_descendants", Boolean, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("changed_at", Utc, nullable=False),
+    UniqueConstraint("project_id", "name"),
+    sqlite_with_rowid=False,
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.HOLD), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("reason", Text),
+    # What it is for: one of these.
+    Column("conversation_id", Id(ids.CONVERSATION)),
+    Column("response_id", Id(ids.EXCHANGE)),
+    Column("user", String(255)),
+    Column("safety_identifier", String(255)),
+    Column("metadata", Text),
+    Column("created_at", Utc, nullable=False),
+    Column("api_key_id", Id(ids.KEY)),
+    # A hold is evidence itself: it is released, and stays.
+    Column("released_at", Utc),
+    Column("released_by", Id(ids.KEY)),
+    sqlite_with_rowid=False,
 )
 
 audit_log = Table(

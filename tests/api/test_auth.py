@@ -29,9 +29,10 @@ WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")
 WRITES |= {("POST", "/v1/prices"), ("DELETE", "/v1/prices/<price_id>")}
 WRITES |= {("POST", "/v1/erasures")}
 WRITES |= {("POST", "/v1/budgets"), ("DELETE", "/v1/budgets/<budget_id>")}
+WRITES |= {("POST", "/v1/holds"), ("POST", "/v1/holds/<hold_id>/release")}
 
 # What has ids, besides responses.
-NOUNS = ("conversation", "job", "replay", "price", "budget", "erasure")
+NOUNS = ("conversation", "job", "replay", "price", "budget", "erasure", "hold")
 
 # What stands for the variable parts of an address.
 Ids = dict[str, str]
@@ -44,6 +45,7 @@ NOWHERE: Ids = {
     "<price_id>": f"price_{'0' * 32}",
     "<budget_id>": f"budget_{'0' * 32}",
     "<erasure_id>": f"erasure_{'0' * 32}",
+    "<hold_id>": f"hold_{'0' * 32}",
     "<name>": "nobodys",
     "<path:model>": "gpt-5.4",
 }
@@ -99,6 +101,7 @@ def owned(client: Client) -> Ids:
     limit = {"name": name, "amount": 1000, "currency": "USD", "period": "day"}
     own |= {"<price_id>": price["id"], "<budget_id>": client.post("/v1/budgets", json=limit).json["id"]}
     own["<erasure_id>"] = client.post("/v1/erasures", json={"user": "nobody", "purge": False}).json["id"]
+    own["<hold_id>"] = client.post("/v1/holds", json={"name": name, "user": name}).json["id"]
     return {**NOWHERE, **own, "<job_id>": a_job(client), "<replay_id>": replay, "<name>": name}
 
 

@@ -95,6 +95,10 @@ OPERATIONS = [
     ("POST", "/v1/erasures"),
     ("GET", "/v1/erasures"),
     ("GET", "/v1/erasures/{erasure_id}"),
+    ("GET", "/v1/holds"),
+    ("POST", "/v1/holds"),
+    ("GET", "/v1/holds/{hold_id}"),
+    ("POST", "/v1/holds/{hold_id}/release"),
 ]
 
 
