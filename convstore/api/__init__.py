@@ -46,6 +46,12 @@
     POST    /v1/budgets                          set a limit
     GET     /v1/budgets/{id}                     one of them
     DELETE  /v1/budgets/{id}                     lift it
+    GET     /v1/retention/rules                  how long content and figures are kept
+    POST    /v1/retention/rules                  a new rule
+    GET     /v1/retention/rules/{id}             one of them
+    POST    /v1/retention/rules/{id}             change it
+    DELETE  /v1/retention/rules/{id}             forget it
+    GET     /v1/retention/plan                   what would go now
     GET     /v1/holds                            what must be kept, whatever the rules say
     POST    /v1/holds                            keep it
     GET     /v1/holds/{id}                       one of them
@@ -92,6 +98,7 @@ from convstore.api import (
     replays,
     requests,
     responses,
+    retention,
     trees,
 )
 from convstore.services.deps import Deps
@@ -104,6 +111,6 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, costs, reconciliation, prices, budgets, holds, models, jobs, audit, erasures)
+    nouns = (*asking, costs, reconciliation, prices, budgets, retention, holds, models, jobs, audit, erasures)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

@@ -15,7 +15,7 @@
     projects ─< conversation_costs, quarter_costs          the same for reports: by conversation, and by time
     projects ─< prices, budgets
     exchanges ── searches                                  what an exchange is found by
-    projects ─< retention_rules, holds                     how long things are kept, and what keeps them
+    projects ─< retention_rules, sweeps, holds             how long things are kept, and what keeps them
     projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
     projects ─< erasures ─< erased                         what was erased, and which entry says so (erasing.py)
     payloads ── doubtful                                   those that may be nobody's any more (payloads.py)
@@ -556,6 +556,15 @@ retention_rules = Table(
     Column("created_at", Utc, nullable=False),
     Column("changed_at", Utc, nullable=False),
     UniqueConstraint("project_id", "name"),
+    sqlite_with_rowid=False,
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    # When the rules of a project were last asked to be carried out, or were changed.
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("asked_at", Utc, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -28,6 +28,13 @@ def upgrade():
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "sweeps",
+        sa.Column("project_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", name="pk_sweeps"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "holds",
         sa.Column("project_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -49,4 +56,5 @@ def upgrade():
 
 def downgrade():
     op.drop_table("holds")
+    op.drop_table("sweeps")
     op.drop_table("retention_rules")

@@ -29,10 +29,12 @@ WRITES |= {("POST", f"/v1/jobs/<job_id>/{verb}") for verb in ("cancel", "retry")
 WRITES |= {("POST", "/v1/prices"), ("DELETE", "/v1/prices/<price_id>")}
 WRITES |= {("POST", "/v1/erasures")}
 WRITES |= {("POST", "/v1/budgets"), ("DELETE", "/v1/budgets/<budget_id>")}
+WRITES |= {("POST", "/v1/retention/rules")}
+WRITES |= {(method, "/v1/retention/rules/<rule_id>") for method in ("POST", "DELETE")}
 WRITES |= {("POST", "/v1/holds"), ("POST", "/v1/holds/<hold_id>/release")}
 
 # What has ids, besides responses.
-NOUNS = ("conversation", "job", "replay", "price", "budget", "erasure", "hold")
+NOUNS = ("conversation", "job", "replay", "price", "budget", "erasure", "hold", "rule")
 
 # What stands for the variable parts of an address.
 Ids = dict[str, str]
@@ -45,6 +47,7 @@ NOWHERE: Ids = {
     "<price_id>": f"price_{'0' * 32}",
     "<budget_id>": f"budget_{'0' * 32}",
     "<erasure_id>": f"erasure_{'0' * 32}",
+    "<rule_id>": f"rule_{'0' * 32}",
     "<hold_id>": f"hold_{'0' * 32}",
     "<name>": "nobodys",
     "<path:model>": "gpt-5.4",
@@ -102,6 +105,8 @@ def owned(client: Client) -> Ids:
     own |= {"<price_id>": price["id"], "<budget_id>": client.post("/v1/budgets", json=limit).json["id"]}
     own["<erasure_id>"] = client.post("/v1/erasures", json={"user": "nobody", "purge": False}).json["id"]
     own["<hold_id>"] = client.post("/v1/holds", json={"name": name, "user": name}).json["id"]
+    rule = {"name": name, "content_days": 30}
+    own["<rule_id>"] = client.post("/v1/retention/rules", json=rule).json["id"]
     return {**NOWHERE, **own, "<job_id>": a_job(client), "<replay_id>": replay, "<name>": name}
 
 
@@ -120,6 +125,8 @@ def knock(stage: Stage, door: Door, key: str | None, ids: Ids = NOWHERE) -> Test
     body = {"model": "gpt-5.4", "input": "x", "items": [], "metadata": {}} if door.method == "POST" else None
     if door.rule.startswith("/v1/branches") and body is not None:
         body = {"tip": ids["<response_id>"]}
+    if door.rule == "/v1/retention/rules/<rule_id>" and body is not None:
+        body = {"priority": 1}
     sent = {"data": BODIES[door.rule]} if door.rule in BODIES else {"json": body}
     return stage.app.test_client().open(door.at(ids), method=door.method, headers=headers, **sent)
 
@@ -136,7 +143,7 @@ class TestEveryRoute:
             method, _, rest = line.strip().partition(" ")
             if method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
                 path = rest.split()[0]
-                nouns = {f"/v1/{noun}s": f"<{noun}_id>" for noun in NOUNS}
+                nouns = {f"/v1/{noun}s": f"<{noun}_id>" for noun in NOUNS} | {"/v1/retention/rules": "<rule_id>"}
                 own = next((id_ for noun, id_ in nouns.items() if path.startswith(noun)), "<response_id>")
                 for name, variable in (
                     ("{id}", own),
