@@ -100,7 +100,7 @@ class Swept:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
-        names = ("exchanges", "items", "bytes")
+        names = ("exchanges", "items", "payloads", "bytes")
         return {
             "object": "retention.run",
             "looked_at": self.looked_at,
@@ -148,6 +148,21 @@ def run(deps: Deps, project_id: str, tell: Tell, limit: int | None = None) -> Sw
         if limit is not None and swept.changed >= limit:
             break
     return swept
+
+
+def drop_payloads(deps: Deps, project_id: str, swept: Swept) -> bool:
+    """Delete the shared bodies that runs left to nobody. False while a process may take them for stored.
+
+    Each process answers within ten seconds; what is not dropped now, the next run drops.
+    """
+    with deps.database.reading(project_id) as scope:
+        left = retention.left_over(scope)
+    for rule_id in left:
+        while (done := erasing.drop_payloads(deps, project_id, rule_id)) != Erased():
+            if done is None:
+                return False
+            swept.erased += done
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _p = tables.payloads
 _t = tables.erased
 _l = tables.ledger
 _s = tables.conversation_costs
+_d = tables.doubtful
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,13 @@ def forget_figures(scope: Scope, exchange_ids: Sequence[str]) -> int:
         empty = and_(_s.c.project_id == scope.project_id, _s.c.conversation_id.in_(touched), _s.c.exchanges <= 0)
         scope.connection.execute(delete(_s).where(empty))
     return scope.connection.execute(delete(_l).where(own)).rowcount
+
+
+def left_over(scope: Scope) -> list[str]:
+    """Rules, forgotten ones among them, by which shared bodies were left that may be nobody's (payloads.py)."""
+    query = select(_d.c.erasure_id).where(_d.c.project_id == scope.project_id)
+    rows = scope.connection.execute(query.where(_d.c.erasure_id.startswith(f"{ids.RULE}_")).distinct())
+    return sorted(row.erasure_id for row in rows)
 
 
 def _first_of(moment: datetime) -> str:

@@ -1,11 +1,11 @@
 """The stage of this room: one service for a module on each engine, and projects that are new in every test.
 
-Its clock starts at the present moment: the ids of exchanges, which it has no say in, tell their time as well.
+Its clock is a day ahead: the ids of exchanges, which it has no say in, tell their time as well.
 """
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -27,7 +27,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with migrated(request, tmp_path_factory) as url, LocalUpstream() as upstream:
         settings = Settings(database_url=url, upstreams=(upstream_settings(upstream),), key_cache_s=0.0)
         clock = FixedClock()
-        clock.now = datetime.now(UTC)
+        clock.now = datetime.now(UTC) + timedelta(days=1)
         deps = bootstrap.deps(settings, clock)
         recovery.enter(deps)
         app = create_app(settings, deps)
