@@ -13,12 +13,14 @@ from convstore.cli.db import db
 from convstore.cli.demo import demo, model
 from convstore.cli.diff import diff
 from convstore.cli.doctor import doctor
+from convstore.cli.holds import holds
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
 from convstore.cli.prices import prices
 from convstore.cli.projects import projects
 from convstore.cli.reindex import reindex
 from convstore.cli.replay import replay
+from convstore.cli.retention import retention
 from convstore.cli.search import search
 from convstore.cli.serve import serve
 from convstore.cli.thread import thread
@@ -37,7 +39,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit)
+_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit, retention, holds)
 _CONVERSATIONS = (search, tree, thread, branch, replay, diff)
 _MONEY = (cost, prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):

@@ -89,6 +89,33 @@ class Door(Protocol):
     def lift_budget(self, budget_id: str) -> None:
         """One less."""
 
+    def rules(self) -> Json:
+        """All retention rules."""
+
+    def set_rule(self, body: bytes) -> Json:
+        """A new one."""
+
+    def change_rule(self, rule_id: str, body: bytes) -> Json:
+        """One of them, changed."""
+
+    def forget_rule(self, rule_id: str) -> None:
+        """One less."""
+
+    def retention_plan(self, after: str | None, limit: int) -> Json:
+        """A part of what the rules would let go."""
+
+    def holds(self, asked: Mapping[str, str]) -> Json:
+        """A page of legal holds; asked: as in the query of the API."""
+
+    def hold(self, body: bytes) -> Json:
+        """A new one."""
+
+    def held(self, hold_id: str) -> Json:
+        """One of them."""
+
+    def release_hold(self, hold_id: str) -> Json:
+        """The same, released."""
+
     def response_cost(self, name: str) -> Json:
         """What an answer cost, and the path to it."""
 

@@ -13,7 +13,20 @@ from convstore.domain import jsontext, sse
 from convstore.domain.project import ProjectSettings
 from convstore.domain.replay import Replay
 from convstore.errors import InvalidRequest
-from convstore.services import audit, budgets, costs, prices, projects, recovery, replays, trees, verification
+from convstore.services import (
+    audit,
+    budgets,
+    costs,
+    holds,
+    prices,
+    projects,
+    recovery,
+    replays,
+    retention,
+    rules,
+    trees,
+    verification,
+)
 from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal, Right
@@ -209,6 +222,53 @@ class Local:
         given = checked(ListEntries, asked)
         page = Page(**{name: given[name] for name in ("limit", "order", "after", "before") if name in given})
         return _listed(audit.listed(self.deps, self.project_id, page, audit.given(given)))
+
+    @as_call("retention.list_rules")
+    def rules(self) -> Json:
+        return {"data": [rule.as_dict() for rule in rules.listed(self.deps, self.project_id)]}
+
+    @as_call("retention.create_rule")
+    def set_rule(self, body: bytes) -> Json:
+        from convstore.schemas.retention import wanted_rule
+
+        return rules.create(self.deps, self.project_id, wanted_rule(body)).as_dict()
+
+    @as_call("retention.change_rule")
+    def change_rule(self, rule_id: str, body: bytes) -> Json:
+        from convstore.schemas.retention import changed_rule
+
+        return rules.change(self.deps, self.project_id, rule_id, changed_rule(body)).as_dict()
+
+    @as_call("retention.delete_rule")
+    def forget_rule(self, rule_id: str) -> None:
+        rules.delete(self.deps, self.project_id, rule_id)
+
+    @as_call("retention.plan")
+    def retention_plan(self, after: str | None, limit: int) -> Json:
+        return retention.plan(self.deps, self.project_id, limit, after).as_dict()
+
+    @as_call("holds.list")
+    def holds(self, asked: Mapping[str, str]) -> Json:
+        from convstore.schemas.audit import asked as checked
+        from convstore.schemas.holds import ListHolds
+
+        given = checked(ListHolds, asked)
+        page = Page(**{name: given[name] for name in ("limit", "order", "after", "before") if name in given})
+        return _listed(holds.listed(self.deps, self.project_id, page, released=given.get("released")))
+
+    @as_call("holds.create")
+    def hold(self, body: bytes) -> Json:
+        from convstore.schemas.holds import wanted_hold
+
+        return holds.create(self.deps, self._principal, wanted_hold(body)).as_dict()
+
+    @as_call("holds.get")
+    def held(self, hold_id: str) -> Json:
+        return holds.get(self.deps, self.project_id, hold_id).as_dict()
+
+    @as_call("holds.release")
+    def release_hold(self, hold_id: str) -> Json:
+        return holds.release(self.deps, self._principal, hold_id).as_dict()
 
     @as_call("costs.of_response")
     def response_cost(self, name: str) -> Json:

@@ -86,6 +86,33 @@ class Remote:
     def lift_budget(self, budget_id: str) -> None:
         self._peer.delete(f"/v1/budgets/{_part(budget_id)}")
 
+    def rules(self) -> Json:
+        return _object(self._peer.get("/v1/retention/rules").json())
+
+    def set_rule(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/retention/rules", body).json())
+
+    def change_rule(self, rule_id: str, body: bytes) -> Json:
+        return _object(self._peer.post(f"/v1/retention/rules/{_part(rule_id)}", body).json())
+
+    def forget_rule(self, rule_id: str) -> None:
+        self._peer.delete(f"/v1/retention/rules/{_part(rule_id)}")
+
+    def retention_plan(self, after: str | None, limit: int) -> Json:
+        return _object(self._peer.get("/v1/retention/plan", after=after, limit=limit).json())
+
+    def holds(self, asked: Mapping[str, str]) -> Json:
+        return _object(self._peer.get("/v1/holds", **asked).json())
+
+    def hold(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/holds", body).json())
+
+    def held(self, hold_id: str) -> Json:
+        return _object(self._peer.get(f"/v1/holds/{_part(hold_id)}").json())
+
+    def release_hold(self, hold_id: str) -> Json:
+        return _object(self._peer.post(f"/v1/holds/{_part(hold_id)}/release").json())
+
     def response_cost(self, name: str) -> Json:
         return _object(self._peer.get(f"/v1/responses/{_part(name)}/cost").json())
 
