@@ -82,6 +82,9 @@ class Settings:
     worker_concurrency: int = 16
     # How long jobs that have ended can be looked at; 0: for ever.
     jobs_kept_days: int = 30
+    # How often a worker carries out retention rules; 0: only `convstore retention run` does. Without rules it does
+    # nothing, and a rule that nobody carries out would be a promise that is not kept.
+    retention_sweep_s: float = 3600.0
     auth: str = "keys"
     # How long a key that was looked up is believed: a revoked key works at most this much longer.
     key_cache_s: float = 0.5
@@ -257,6 +260,7 @@ _LEAST = {
     "graceful_s": 0,
     "worker_concurrency": 1,
     "jobs_kept_days": 0,
+    "retention_sweep_s": 0,
     "database_busy_s": 0,
     "key_cache_s": 0,
     "max_body_bytes": 0,

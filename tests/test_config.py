@@ -31,6 +31,7 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     "worker": ("off", '"off"', "off"),
     "worker_concurrency": ("4", "4", 4),
     "jobs_kept_days": ("7", "7", 7),
+    "retention_sweep_s": ("60", "60", 60.0),
     "idempotency_wait_s": ("2", "2", 2.0),
     "link_histories": ("false", "false", False),
     "journal_keep_s": ("60", "60", 60.0),

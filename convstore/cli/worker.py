@@ -28,6 +28,7 @@ def worker(config_path: str | None, concurrency: int | None, parent: int | None)
         patience_s=settings.graceful_s,
         keep=timedelta(days=settings.jobs_kept_days) if settings.jobs_kept_days else None,
         parent=parent,
+        sweep=timedelta(seconds=settings.retention_sweep_s) if settings.retention_sweep_s else None,
     )
     library.preload(upstream.url for upstream in settings.upstreams)
     try:

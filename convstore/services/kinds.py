@@ -3,11 +3,12 @@
 A worker takes only what it finds here: while a new version is rolled out, old workers leave the new kinds to new ones.
 """
 
-from convstore.services import background, erasures, queued, replaying, replays
+from convstore.services import background, erasures, queued, replaying, replays, sweeping
 from convstore.services.kind import Kind
 
 KINDS: dict[str, Kind] = {
     queued.JOB: Kind(background.work, settle=background.settle, stop=background.stop),
+    sweeping.JOB: Kind(sweeping.work, most=1),
     replays.JOB: Kind(replaying.work, settle=replaying.settle, stop=replaying.stop, most=8),
     # One at a time: it writes much, and SQLite's writers wait for each batch.
     erasures.JOB: Kind(erasures.work, settle=erasures.settle, most=1),

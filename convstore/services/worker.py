@@ -19,7 +19,7 @@ import structlog
 
 from convstore.domain.job import Job
 from convstore.errors import ConvstoreError, StorageUnavailable
-from convstore.services import jobs, recovery
+from convstore.services import jobs, recovery, sweeping
 from convstore.services.deps import Deps
 from convstore.services.engine import Engine
 from convstore.services.running_job import Cancelled, HandedBack, Lost, RunningJob
@@ -52,12 +52,14 @@ class Options:
     """threads: jobs at a time. patience_s: how long they may go on after a stop was asked for.
 
     parent: the process whose child this is, and without which it stops. keep: how long finished jobs are kept.
+    sweep: how often retention rules are carried out.
     """
 
     threads: int = 16
     patience_s: float = 600.0
     keep: timedelta | None = timedelta(days=30)
     parent: int | None = None
+    sweep: timedelta | None = None
 
 
 class Worker:
@@ -79,6 +81,7 @@ class Worker:
         self._seen_at = time.monotonic()
         # The first time soon: a worker may live for less than an hour.
         self._tidied_at = time.monotonic() - TIDY_EVERY_S + 60
+        self._asked_at = time.monotonic()
 
     def run(self) -> None:
         """Run jobs until this process is told to stop."""
@@ -230,6 +233,9 @@ class Worker:
             if time.monotonic() - self._tidied_at > TIDY_EVERY_S:
                 self._tidied_at = time.monotonic()
                 self._tidy()
+            if self._options.sweep is not None and time.monotonic() - self._asked_at > sweeping.LOOK_EVERY_S:
+                self._asked_at = time.monotonic()
+                sweeping.ask(self._deps, self._options.sweep)
         except StorageUnavailable:
             if time.monotonic() - self._seen_at > CUT_OFF_S:
                 for job in self._all():

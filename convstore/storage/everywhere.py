@@ -142,6 +142,12 @@ def touch_key(connection: Connection, key_id: str, now: datetime) -> None:
     connection.execute(update(_k).where(_k.c.id == key_id).values(last_used_at=now))
 
 
+def with_rules(connection: Connection) -> list[str]:
+    """The projects that have retention rules."""
+    rows = connection.execute(select(tables.retention_rules.c.project_id).distinct())
+    return [row.project_id for row in rows]
+
+
 # -- processes and what they are working on -------------------------------------------------------------------
 
 
