@@ -7,9 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from convstore import clock
-from convstore.config import Settings
+from convstore.config import Settings, keys_of
 from convstore.domain.audit import Keyring
 from convstore.domain.pricing.book import Book
+from convstore.domain.sealing import Masters
 from convstore.services import jobs, recovery
 from convstore.services.arrived import Arrived
 from convstore.services.believed import Believed
@@ -26,7 +27,7 @@ from convstore.storage.strands import Strands
 from convstore.upstream.registry import Registry
 
 
-def database(settings: Settings) -> Database:
+def database(settings: Settings, now: clock.Clock = clock.utc_now) -> Database:
     """The database of these settings, whatever state it is in."""
     return Database(
         Options(
@@ -34,13 +35,16 @@ def database(settings: Settings) -> Database:
             synchronous=settings.sqlite_synchronous,
             pool=settings.database_pool,
             busy_s=settings.database_busy_s,
+            masters=masters(settings),
+            key_cache_s=settings.key_cache_s,
+            now=now,
         )
     )
 
 
 def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "web") -> Deps:
     """Everything a verb works with. role: "worker" in a process that runs jobs."""
-    store = database(settings)
+    store = database(settings, now)
     audit = store.recorder = Strands(store, keyring(settings), now)
 
     def enqueue(scope: Scope, kind: str, subject: str, arguments: Mapping[str, Any]) -> None:
@@ -74,8 +78,12 @@ def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "w
 
 def keyring(settings: Settings) -> Keyring:
     """The keys of the audit log."""
-    old = [key.strip() for key in settings.audit_keys_old.split(",") if key.strip()]
-    return Keyring(settings.audit_key.strip(), old)
+    return Keyring(settings.audit_key.strip(), keys_of(settings.audit_keys_old))
+
+
+def masters(settings: Settings) -> Masters:
+    """The keys that the keys of what is stored are wrapped with."""
+    return Masters(settings.storage_key.strip(), keys_of(settings.storage_keys_old))
 
 
 def _book(scope: Scope) -> Book:

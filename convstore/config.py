@@ -14,6 +14,7 @@ This is the only module that reads the environment.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -107,6 +108,11 @@ class Settings:
     audit_key: str = field(default="", repr=False)
     # Keys from before, separated by commas: what they sealed still checks.
     audit_keys_old: str = field(default="", repr=False)
+    # What wraps the keys that bodies are encrypted with: 32 random bytes as 64 hexadecimal digits. Empty: nothing new
+    # is encrypted. Never stored.
+    storage_key: str = field(default="", repr=False)
+    # Keys from before, separated by commas: what they wrapped can be read.
+    storage_keys_old: str = field(default="", repr=False)
     log_level: str = "info"
     log_format: str = "json"
     upstreams: tuple[UpstreamSettings, ...] = ()
@@ -132,9 +138,10 @@ _KINDS: dict[str, type] = {
 
 
 # These are not repeated, whatever is wrong with them.
-_SECRET = ("audit_key", "audit_keys_old")
+_SECRET = ("audit_key", "audit_keys_old", "storage_key", "storage_keys_old")
 # 128 bits in hexadecimal.
 _SHORTEST_KEY = 32
+_STORAGE_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _file(path: str) -> dict[str, Any]:
@@ -229,6 +236,11 @@ def _are_strings(values: Iterable[Any]) -> bool:
     return all(isinstance(each, str) for each in values)
 
 
+def keys_of(text: str) -> list[str]:
+    """The keys in a list of them."""
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
 def _check(settings: Settings) -> None:
     _one_of("CONVSTORE_AUTH", settings.auth, ("keys", "off"))
     _one_of("CONVSTORE_WORKER", settings.worker, ("child", "off"))
@@ -243,7 +255,12 @@ def _check(settings: Settings) -> None:
             raise Misconfigured(f"CONVSTORE_{name.upper()}: must be at least {least}")
     if settings.timezone not in available_timezones():
         raise Misconfigured(f"CONVSTORE_TIMEZONE: {settings.timezone!r} is no name of the IANA time zone database")
-    for name in _SECRET:
+    for name in ("storage_key", "storage_keys_old"):
+        if not all(_STORAGE_KEY.fullmatch(key) for key in keys_of(getattr(settings, name))):
+            raise Misconfigured(f"CONVSTORE_{name.upper()}: a key is 64 hexadecimal digits (32 random bytes)")
+    if len(keys_of(settings.storage_key)) > 1:
+        raise Misconfigured("CONVSTORE_STORAGE_KEY: this is one key; older ones belong in CONVSTORE_STORAGE_KEYS_OLD")
+    for name in ("audit_key", "audit_keys_old"):
         if any(len(key) < _SHORTEST_KEY for key in getattr(settings, name).split(",") if key):
             raise Misconfigured(f"CONVSTORE_{name.upper()}: a key has {_SHORTEST_KEY} characters at least")
     if settings.port > 65535:

@@ -9,7 +9,7 @@ out of messages.
     ├── InvalidRequest                the caller must change the request
     │   ├── PreviousResponseNotFound, ParentUnfinished, NotFinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
     │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong, UnknownCurrency,
-    │   ├── BillUnreadable
+    │   ├── BillUnreadable, SearchUnavailable
     │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
@@ -17,7 +17,8 @@ out of messages.
     ├── NotFound                      absent, deleted and somebody else's are the same
     ├── Conflict                      IdempotencyMismatch, IdempotencyInProgress, BranchTaken, BranchMoved,
     │                                 BudgetTaken, PricesOverlap, RuleTaken,
-    │                                 ThreadDamaged
+    │                                 ThreadDamaged, ContentUnreadable
+    ├── ContentShredded               its key was destroyed: nobody can read it any more
     ├── StorageUnavailable, SchemaOutdated, Mistake (of our own)
     └── UpstreamError                 UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamGarbled,
                                       UpstreamCut, UpstreamHungUp, UpstreamBusy
@@ -266,6 +267,21 @@ class ItemNotFound(NotFound):
         )
 
 
+class ContentShredded(ConvstoreError):
+    """What was said here was shredded: the key that it was encrypted with is destroyed."""
+
+    code = "content_shredded"
+
+
+class SearchUnavailable(InvalidRequest):
+    """What was said is encrypted, so it cannot be searched for; filters work."""
+
+    code = "search_unavailable"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param=param)
+
+
 class Conflict(ConvstoreError):
     """The request collides with another one."""
 
@@ -292,6 +308,12 @@ class ThreadDamaged(Conflict):
             f"What is stored of the thread to '{response_id}' does not lead to its beginning. "
             "Whoever runs this service can find out why with 'convstore doctor'."
         )
+
+
+class ContentUnreadable(Conflict):
+    """What is stored was sealed otherwise, or was changed since: it cannot be opened. See 'convstore audit verify'."""
+
+    code = "content_unreadable"
 
 
 class BranchTaken(Conflict):

@@ -39,6 +39,8 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     "currencies": ("POINTS,CREDIT", '"POINTS,CREDIT"', "POINTS,CREDIT"),
     "audit_key": ("0" * 32, f'"{"0" * 32}"', "0" * 32),
     "audit_keys_old": ("a" * 32 + "," + "b" * 32, f'"{"a" * 32},{"b" * 32}"', "a" * 32 + "," + "b" * 32),
+    "storage_key": ("5e" * 32, f'"{"5e" * 32}"', "5e" * 32),
+    "storage_keys_old": ("5e" * 32 + "," + "AB" * 32, f'"{"5e" * 32},{"AB" * 32}"', "5e" * 32 + "," + "AB" * 32),
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("console", '"console"', "console"),
 }
@@ -140,6 +142,10 @@ class TestWrongSettings:
             ("log_format", "xml"),
             ("audit_key", "short"),
             ("audit_keys_old", f"{'a' * 32},short"),
+            ("storage_key", "5e" * 31),
+            ("storage_key", "xy" * 32),
+            ("storage_key", f"{'5e' * 32},{'5f' * 32}"),
+            ("storage_keys_old", f"{'5e' * 32},short"),
         ],
     )
     def test_one_of_the_environment_is_named(self, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,12 +169,12 @@ class TestWrongSettings:
     def test_one_of_the_file_is_named(self, text: str, named: str, file: Write) -> None:
         assert refused(file(text)).startswith(f"{named}: ")
 
-    @pytest.mark.parametrize("name", ["audit_key", "audit_keys_old"])
+    @pytest.mark.parametrize("name", ["audit_key", "audit_keys_old", "storage_key", "storage_keys_old"])
     def test_a_secret_is_not_repeated(self, name: str, file: Write) -> None:
         assert refused(file(f"{name} = 4711")) == f"{name}: expected str, got another value"
         assert "4711" not in refused(file(f'{name} = "4711"'))
-        loaded = config.load(file(f'{name} = "{"s" * 32}"'))
-        assert "s" * 32 not in repr(loaded)
+        loaded = config.load(file(f'{name} = "{"5e" * 32}"'))
+        assert "5e" * 32 not in repr(loaded)
 
     def test_an_unknown_one_is_named(self, file: Write) -> None:
         assert refused(file("prot = 9090")).endswith("unknown setting 'prot'")

@@ -23,6 +23,8 @@ _STATUSES: tuple[tuple[type[ConvstoreError], int, str, bool], ...] = (
     (errors.BudgetExhausted, 429, "insufficient_quota", False),
     (errors.NotFound, 404, "invalid_request_error", False),
     (errors.IdempotencyMismatch, 409, "invalid_request_error", False),
+    (errors.ContentUnreadable, 409, "invalid_request_error", False),
+    (errors.ContentShredded, 410, "invalid_request_error", False),
     (errors.Conflict, 409, "invalid_request_error", True),
     (errors.AnswerNotStored, 503, "service_unavailable_error", False),
     (errors.StorageUnavailable, 503, "service_unavailable_error", True),

@@ -1,18 +1,25 @@
 """`convstore keys`: the API keys of projects."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Column, Table
 
 from convstore import bootstrap, config
 from convstore.cli import recorded, tables
 from convstore.domain import jsontext
-from convstore.services import audit
+from convstore.services import audit, storage_keys
 from convstore.services import keys as service
 from convstore.services.principal import Right
+from convstore.services.storage_keys import Tell
 from convstore.storage import migrations
 from convstore.storage.everywhere import Key
+from convstore.telemetry import logs
 
 # As texts: of an enum click would take the names, READ and WRITE.
 SCOPES = [str(right) for right in Right]
@@ -20,7 +27,7 @@ SCOPES = [str(right) for right in Right]
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list and revoke API keys; rotate the storage key."""
 
 
 @keys.command()
@@ -73,6 +80,41 @@ def revoke(config_path: str | None, key_id: str) -> None:
         with audit.calling(deps, recorded.call("keys.revoke", object_id=key_id)):
             service.revoke(deps, key_id)
     click.echo(f"{key_id} is revoked.")
+
+
+@keys.command(name="rotate-storage")
+@click.option("--bodies", is_flag=True, help="Encrypt everything anew, with new data keys; what is plain, too.")
+@click.pass_obj
+def rotate_storage(config_path: str | None, bodies: bool) -> None:
+    """Put the present CONVSTORE_STORAGE_KEY in the place of older ones, while the service runs or not.
+
+    Afterwards CONVSTORE_STORAGE_KEYS_OLD can be emptied. With --bodies it may be interrupted, and is begun again.
+    """
+    logs.configure("warning", "console")
+    with bootstrap.working(config.load(config_path)) as deps:
+        migrations.check(deps.database)
+        with audit.calling(deps, recorded.call("keys.rotate_storage")):
+            wrapped = storage_keys.rewrap(deps)
+            if bodies:
+                with _counting() as tell:
+                    done = storage_keys.reseal(deps, tell)
+    click.echo(f"{wrapped} data keys were wrapped anew.")
+    if bodies:
+        click.echo(f"{done.sealed} values were encrypted, {done.destroyed} old data keys destroyed.")
+        if done.unreadable:
+            click.echo(f"{done.unreadable} values cannot be opened; the old keys of their projects stay.", err=True)
+            sys.exit(1)
+
+
+@contextmanager
+def _counting() -> Iterator[Tell]:
+    """What is being encrypted, on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    with Progress("[progress.description]{task.description}", console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda project, done: bar.update(task, description=f"{project}: {done} values encrypted")
 
 
 def _shown(key: Key) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from convstore import bootstrap, config
 from convstore.cli import recorded, tables
 from convstore.domain import jsontext
 from convstore.domain.project import BackgroundRetry, Unstored
-from convstore.services import audit
+from convstore.services import audit, storage_keys
 from convstore.services import projects as service
 from convstore.storage import migrations
 from convstore.storage.everywhere import Project
@@ -62,6 +62,25 @@ def change(config_path: str | None, name: str, unstored: str | None, background_
             service.change(deps, name, **chosen)
     said = (f"{option.replace('_', ' ')} is {value}" for option, value in chosen.items())
     click.echo(f"{name}: {', '.join(said)}.")
+
+
+@projects.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def shred(config_path: str | None, name: str, yes: bool) -> None:
+    """Make what was said in the project NAME unreadable for ever, by destroying its data keys.
+
+    Figures, costs and the audit log stay. What was never encrypted is not touched.
+    """
+    if not yes:
+        click.confirm(f"This destroys what was said in {name}, for ever. Go on?", abort=True)
+    with bootstrap.working(config.load(config_path)) as deps:
+        migrations.check(deps.database)
+        with audit.calling(deps, recorded.call("projects.shred", object_id=name)):
+            destroyed = storage_keys.shred(deps, name)
+    click.echo(f"{name}: {destroyed} data keys were destroyed.")
+    click.echo("Backups hold them still, wrapped: rotate the storage key and forget the old one.", err=True)
 
 
 def _shown(project: Project) -> dict[str, str]:

@@ -59,15 +59,28 @@ class Answered(Protocol):
 
 
 def of_question(
-    project_id: str, asked: Asked, items: Sequence[Item], settings: bytes | None, key_id: str | None
+    project_id: str,
+    asked: Asked,
+    items: Sequence[Item],
+    settings: bytes | None,
+    key_id: str | None,
+    *,
+    words: bool = True,
 ) -> str:
-    """The terms of a question, with spaces between them. settings: None where its parent's are the same."""
-    return " ".join([*_of_question(project_id, asked, key_id), *_said(items, settings, output=False)])
+    """The terms of a question, with spaces between them. settings: None where its parent's are the same.
+
+    words: what was said, too; without, it is found by filters alone.
+    """
+    spoken = _said(items, settings, output=False) if words else []
+    return " ".join([*_of_question(project_id, asked, key_id), *spoken])
 
 
-def of_answer(answered: Answered, items: Sequence[Item], asked_at: datetime, cost: Cost | None) -> str:
-    """The terms of an answer, with spaces between them."""
-    return " ".join([*_of_answer(answered, items, asked_at), *_of_cost(cost), *terms.words(_texts(items, output=True))])
+def of_answer(
+    answered: Answered, items: Sequence[Item], asked_at: datetime, cost: Cost | None, *, words: bool = True
+) -> str:
+    """The terms of an answer, with spaces between them. words: as above."""
+    spoken = terms.words(_texts(items, output=True)) if words else []
+    return " ".join([*_of_answer(answered, items, asked_at), *_of_cost(cost), *spoken])
 
 
 def _of_question(project_id: str, asked: Asked, key_id: str | None) -> Iterator[str]:

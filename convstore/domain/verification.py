@@ -27,6 +27,7 @@ KINDS = {
     "content_restored": "The exchange was erased; what is there now is not what was left of it.",
     "erasure_unproved": "The exchange is said to be erased, but no entry that is right says so.",
     "erasure_altered": "What is said to be erased is not what the entry commits to.",
+    "content_shredded": "The key of what the entry commits to is destroyed; no entry says so.",
     "unrecorded": "The exchange is in no entry.",
     "head_forged": "The head is not signed with a key that is here, or was changed.",
 }

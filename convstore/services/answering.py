@@ -54,7 +54,8 @@ class Answering:
         self._line = Line()
         self._stream = ResponseStream(exchange.id, exchange.input_count, turn.in_progress, hand.number + 1)
         self._stream.is_followed = False  # what goes out is saved as it is
-        self._out = Outgoing(exchange.id, hand.deps.process, hand.part, hand.number, self._stop, quick=hand.is_streamed)
+        place = (hand.project.id, exchange.id, hand.deps.process, hand.part, hand.number)
+        self._out = Outgoing(*place, self._stop, quick=hand.is_streamed)
         self._lock = threading.Lock()
         self._outcome: Stop | ConvstoreError | None = None
         self._over = threading.Event()

@@ -24,6 +24,7 @@ from convstore.errors import (
     ConversationNotFound,
     DuplicateItem,
     InvalidRequest,
+    SearchUnavailable,
 )
 from convstore.services import paging
 from convstore.services.deps import Deps
@@ -74,7 +75,12 @@ def describe(
 
 
 def index(deps: Deps, principal: Principal, page: Page, wanted: Wanted) -> Listing:
-    """A page of the project's conversations, as JSON. Raises InvalidRequest for a cursor that is none of them."""
+    """A page of the project's conversations, as JSON.
+
+    Raises InvalidRequest for a cursor that is none of them, SearchUnavailable.
+    """
+    if wanted.title is not None and deps.database.vault.seals:
+        raise SearchUnavailable("title")
     with deps.database.reading(principal.project_id) as scope:
         for name, cursor in (("after", page.after), ("before", page.before)):
             if cursor is not None and conversations.get(scope, cursor) is None:

@@ -100,7 +100,7 @@ def _longest(
     with direct.reading(deps.database) as cursor:
         while rest:
             wanted, rest = rest[:size], rest[size:]
-            known = histories.known(cursor, wanted)
+            known = histories.known(cursor, project_id, wanted)
             for mark in wanted:
                 found = histories.candidates(cursor, project_id, mark) if mark in known else []
                 # A cache key is a hint, no proof: it only chooses between threads that are the same.

@@ -21,7 +21,7 @@ from convstore import ids
 from convstore.domain import jsontext, said, snippets, terms
 from convstore.domain.items import REMOVAL, listed
 from convstore.domain.terms import Query
-from convstore.errors import InvalidRequest, ResponseNotFound
+from convstore.errors import InvalidRequest, ResponseNotFound, SearchUnavailable
 from convstore.services import naming
 from convstore.services.deps import Deps
 from convstore.services.paging import Page
@@ -82,6 +82,8 @@ class _Ranked(NamedTuple):
 
 def page(deps: Deps, project_id: str, asked: Asked, page: Page) -> Found:
     """A page of the responses that are there for clients. Raises InvalidRequest."""
+    if asked.text is not None and deps.database.vault.seals:
+        raise SearchUnavailable("q")
     query = terms.query(asked.text) if asked.text is not None else None
     if query is not None and not query.parts:
         return Found([], None, None, has_more=False)

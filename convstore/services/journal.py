@@ -25,6 +25,7 @@ YOUNG_S = 0.05
 class Followed:
     """One stream being saved."""
 
+    project_id: str
     exchange_id: str
     stream: ResponseStream
     since: float
@@ -46,10 +47,10 @@ class Followed:
         return self.parts > 0
 
 
-def unfollowed(exchange_id: str, stream: ResponseStream) -> Followed:
+def unfollowed(project_id: str, exchange_id: str, stream: ResponseStream) -> Followed:
     """A stream of which nothing is to be saved."""
     stream.is_followed = False
-    return Followed(exchange_id, stream, time.monotonic(), stopped=True)
+    return Followed(project_id, exchange_id, stream, time.monotonic(), stopped=True)
 
 
 class Journal:
@@ -61,9 +62,9 @@ class Journal:
         self._followed: list[Followed] = []
         self._running = False
 
-    def follow(self, exchange_id: str, stream: ResponseStream) -> Followed:
+    def follow(self, project_id: str, exchange_id: str, stream: ResponseStream) -> Followed:
         """Save what arrives of a stream until it is stopped."""
-        followed = Followed(exchange_id, stream, time.monotonic())
+        followed = Followed(project_id, exchange_id, stream, time.monotonic())
         with self._lock:
             self._followed.append(followed)
             starts, self._running = not self._running, True
@@ -94,7 +95,7 @@ class Journal:
                 over.set()
 
     def _save(self, due: list[Followed], over: threading.Event) -> None:
-        rows = []
+        rows, projects = [], {each.exchange_id: each.project_id for each in due}
         for each in due:
             # In this order: either the stream sees that it is being saved, or this sees that it has stopped.
             each.saving = over
@@ -108,7 +109,7 @@ class Journal:
             return
         try:
             with self._database.transaction() as connection:
-                everywhere.write_journal(connection, rows)
+                everywhere.write_journal(connection, rows, self._database.vault, projects)
         except StorageUnavailable:
             # The answer itself is still to be written, and waits for the database longer than this does.
             logs.get().warning("journal_not_written", streams=len(rows))

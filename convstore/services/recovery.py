@@ -208,7 +208,7 @@ def _close(deps: Deps, project_id: str, exchange_id: str) -> bool:
         exchange = exchanges.get(scope, exchange_id, hidden=True)
         if exchange is None:
             return False
-        output = arrived.output(everywhere.journal(scope.connection, exchange_id))
+        output = arrived.output(everywhere.journal(scope.connection, exchange_id, scope.vault))
         thread = histories.thread(scope, exchange).after(output) if output and deps.relay.link_histories else None
     ending = Ending(
         status="incomplete",

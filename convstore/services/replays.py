@@ -18,6 +18,7 @@ from convstore.services.deps import Deps
 from convstore.services.paging import Listing, Page
 from convstore.services.principal import Principal
 from convstore.storage import direct, replays
+from convstore.storage.rows import as_stored
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Write, each
 
@@ -135,7 +136,8 @@ def create(deps: Deps, principal: Principal, planned: Planned) -> Replay:
     """Put a replay on record, and its runs in the queue."""
     with deps.database.writing(principal.project_id) as scope:
         with direct.within(deps.database, scope.connection) as cursor:
-            each(cursor, insertions(deps, principal, planned.replay))
+            writes = insertions(deps, principal, planned.replay)
+            each(cursor, as_stored(deps.database, cursor, principal.project_id, writes))
     return get(deps, principal.project_id, planned.replay.id)
 
 

@@ -145,7 +145,7 @@ class Relayed:
     def _blocks(self) -> Iterator[bytes]:
         """Everything the client gets, its terminal event last. The answer is recorded before that one."""
         follow = journal.unfollowed if self._turn.is_discarded else self._turn.deps.journal.follow
-        followed = follow(self.response_id, self._stream)
+        followed = follow(self._turn.principal.project_id, self.response_id, self._stream)
         try:
             yield from self._relayed(followed)
         except ConvstoreError:

@@ -20,6 +20,8 @@ from convstore.storage import direct, evidence, strands
 
 # Entries that are looked through for a head: older strands are linked by newer ones.
 HEAD_LOOKS_AT = 5_000
+# What the call is named that destroys the keys of a project.
+SHRED = "projects.shred"
 _LAST = b"\xff" * 16
 
 
@@ -138,6 +140,9 @@ def _contents(deps: Deps, project: bytes, rows: Sequence[Raw]) -> Iterator[Probl
     for stored, one in zip(sides, due.values(), strict=True):
         for exchange, row in one.items():
             kind = _compared(stored, exchange, named(row), broken, erased)
+            if kind == "content_shredded" and evidence.tells_of(deps.database, project, SHRED):
+                # An entry of the log explains it.
+                kind = None
             if kind is not None:
                 yield verification.problem(kind, row, object_id=ids.unpack(ids.EXCHANGE, exchange))
 
@@ -151,6 +156,8 @@ def _compared(
         return "content_restored" if kind is None and payloads & broken else kind
     if said["salt"] is None:
         return "content_erased"
+    if stored.is_shredded(exchange):
+        return "content_shredded"
     if not isinstance(said["salt"], bytes) or not 0 < len(said["salt"]) <= 64:
         return "content_altered"
     found = stored.digest(exchange, said["salt"])

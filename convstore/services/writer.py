@@ -48,8 +48,17 @@ class Outgoing:
     """
 
     def __init__(
-        self, exchange_id: str, process: bytes, part: int, number: int, stop: Callable[[Stop], None], *, quick: bool
+        self,
+        project_id: str,
+        exchange_id: str,
+        process: bytes,
+        part: int,
+        number: int,
+        stop: Callable[[Stop], None],
+        *,
+        quick: bool,
     ) -> None:
+        self.project_id = project_id
         self.exchange_id = exchange_id
         self.process = process
         self.part = part
@@ -124,7 +133,7 @@ class Outgoing:
         if not self._events and not self._has_begun:
             return None
         first, last = (self._written + 1, self.number) if self._events else (None, None)
-        part = Part(self.exchange_id, self.part, first, last, b"".join(self._events))
+        part = Part(self.exchange_id, self.part, first, last, b"".join(self._events), project_id=self.project_id)
         self._events.clear()
         self._has_begun = False
         self._written = self.number

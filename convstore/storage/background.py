@@ -21,7 +21,7 @@ from convstore.storage import direct, doorbell, journals, tables, turns
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.journals import Part
-from convstore.storage.rows import each_recorded, packed, transact
+from convstore.storage.rows import as_stored, each_recorded, packed, transact
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Delete, Insert, Update, Write, each
 from convstore.storage.turns import ConversationTaken, IdempotencyKey
@@ -76,7 +76,7 @@ def take_up(
     writes.append(Insert(tables.running, turns.RUNNING_COLUMNS, [row], if_updated=True))
     if parts:
         writes.append(replace(journals.insert(parts), if_updated=True))
-    done = transact(database, writes)
+    done = transact(database, writes, project_id=project_id)
     if done and parts:
         with direct.reading(database) as cursor:
             doorbell.ring(cursor)
@@ -107,7 +107,8 @@ def begin_anew(
         if not _is_mine(cursor, exchange, process):
             return False
         values = (turns.as_json(attempts), project, exchange)
-        each(cursor, [Update(tables.exchanges, ("attempts",), ("project_id", "id"), values)])
+        noted = Update(tables.exchanges, ("attempts",), ("project_id", "id"), values)
+        each(cursor, as_stored(database, cursor, project_id, [noted]))
         if seen is None:
             cursor.execute(_FORGET, (exchange,))
         else:

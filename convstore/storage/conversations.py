@@ -71,7 +71,7 @@ def get(scope: Scope, conversation_id: str) -> Conversation | None:
 def title(scope: Scope, conversation_id: str) -> str | None:
     """What it is called: as somebody named it, or the first line of its first question."""
     query = select(_title()).where(_is_there(scope, conversation_id))
-    return scope.connection.execute(query).scalar()
+    return scope.line(scope.connection.execute(query).scalar())
 
 
 def titles(scope: Scope, conversation_ids: Sequence[str]) -> dict[str, str | None]:
@@ -79,7 +79,7 @@ def titles(scope: Scope, conversation_ids: Sequence[str]) -> dict[str, str | Non
     query = select(_c.c.id, _title()).where(
         _c.c.project_id == scope.project_id, _c.c.id.in_(conversation_ids), _c.c.deleted_at.is_(None)
     )
-    return {row.id: row.title for row in scope.connection.execute(query)}
+    return {row.id: scope.line(row.title) for row in scope.connection.execute(query).fetchall()}
 
 
 def listed(
@@ -108,8 +108,8 @@ def listed(
     falling = newest_first != backwards
     rows = scope.connection.execute(query.order_by(_c.c.id.desc() if falling else _c.c.id).limit(limit))
     found = [
-        (Conversation(row.id, row.created_at, row.metadata.encode() if row.metadata else b"{}"), row.title)
-        for row in rows
+        (Conversation(row.id, row.created_at, row.metadata.encode() if row.metadata else b"{}"), scope.line(row.title))
+        for row in rows.fetchall()
     ]
     return found[::-1] if backwards else found
 
@@ -152,7 +152,7 @@ def describe(scope: Scope, conversation_id: str, metadata: bytes | None, title: 
     if metadata is not None:
         values["metadata"] = metadata.decode()
     if title is not None:
-        values["title"] = title or None
+        values["title"] = scope.sealed(title) if title else None
     change = update(_c).where(_is_there(scope, conversation_id)).values(**values)
     return scope.connection.execute(change).rowcount > 0
 

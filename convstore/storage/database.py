@@ -19,10 +19,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from convstore import clock
+from convstore.domain.sealing import Masters
 from convstore.errors import Misconfigured, StorageUnavailable
 from convstore.storage.memory import Memory
 from convstore.storage.scope import Scope
 from convstore.storage.seals import Recorder, Seal
+from convstore.storage.vault import Vault
 from convstore.telemetry import metrics
 
 # How long a writer waits for its turn before the client hears 503, in seconds.
@@ -40,6 +43,10 @@ class Options:
     busy_s: float = BUSY_S
     # A burst of requests waits for connections; that is no reason to refuse them.
     pool_wait_s: float = 30.0
+    # What data keys are wrapped with, and how long they are believed (vault.py).
+    masters: Masters | None = None
+    key_cache_s: float = 0.5
+    now: clock.Clock = clock.utc_now
 
 
 class Database:
@@ -53,12 +60,13 @@ class Database:
         self.memory = Memory()
         # Writes the audit log; none, where nobody calls (migrations, tests of this floor).
         self.recorder: Recorder | None = None
+        self.vault = Vault(options.masters, options.key_cache_s, options.now)
 
     @contextmanager
     def reading(self, project_id: str) -> Iterator[Scope]:
         """A Scope for queries."""
         with self.connection() as connection:
-            yield Scope(connection, project_id)
+            yield Scope(connection, project_id, self.vault)
 
     @contextmanager
     def writing(self, project_id: str, *, records: bool = True) -> Iterator[Scope]:
@@ -67,7 +75,7 @@ class Database:
         records: it is what the call that is going on was made for, and its entry in the audit log goes with it.
         """
         with self.transaction(records=records) as connection:
-            yield Scope(connection, project_id)
+            yield Scope(connection, project_id, self.vault)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

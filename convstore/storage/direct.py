@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from convstore.errors import StorageUnavailable
 from convstore.storage.database import Database
 from convstore.storage.seals import Seal
+from convstore.storage.vault import Vault
 from convstore.telemetry import metrics
 
 
@@ -29,11 +30,12 @@ class Clash(Exception):
 class Cursor:
     """A driver's cursor that takes `?` on every engine and counts statements.
 
-    seals: what the transaction owes the audit log (strands.py).
+    seals: what the transaction owes the audit log (strands.py). vault: what opens what was sealed.
     """
 
-    def __init__(self, cursor: Any, engine: str, seals: list[Seal] | None = None) -> None:
+    def __init__(self, cursor: Any, engine: str, vault: Vault, seals: list[Seal] | None = None) -> None:
         self._cursor = cursor
+        self.vault = vault
         self.is_sqlite = engine == "sqlite"
         self.statements = 0
         self.seals: list[Seal] = [] if seals is None else seals
@@ -65,7 +67,7 @@ def reading(database: Database) -> Iterator[Cursor]:
         raise StorageUnavailable from error
     # PostgreSQL's text form of bytes is hexadecimal: twice the bytes, and twice the work.
     given = connection.cursor() if database.is_sqlite else connection.cursor(binary=True)
-    cursor = Cursor(given, database.engine.dialect.name)
+    cursor = Cursor(given, database.engine.dialect.name, database.vault)
     try:
         yield cursor
     except driver.IntegrityError as error:
@@ -88,7 +90,7 @@ def within(database: Database, connection: Connection) -> Iterator[Cursor]:
     driver: Any = database.engine.dialect.dbapi
     raw: Any = connection.connection
     given = raw.cursor() if database.is_sqlite else raw.cursor(binary=True)
-    cursor = Cursor(given, database.engine.dialect.name, connection.info.get("seals"))
+    cursor = Cursor(given, database.engine.dialect.name, database.vault, connection.info.get("seals"))
     try:
         yield cursor
     except driver.IntegrityError as error:

@@ -3,7 +3,7 @@
 Each is here because it cannot know its project beforehand; those about jobs are in queue.py. Nothing else may.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, text, upda
 from convstore import ids
 from convstore.domain.project import ProjectSettings, settings_of
 from convstore.storage import tables
+from convstore.storage.types import deflate
+from convstore.storage.vault import Vault, asking
 
 _p = tables.projects
 _k = tables.api_keys
@@ -215,17 +217,29 @@ def ownerless(connection: Connection, limit: int) -> list[bytes]:
     return [bytes(row.process_id) for row in connection.execute(query.distinct().limit(limit))]
 
 
-def journal(connection: Connection, exchange_id: str) -> list[bytes]:
+def journal(connection: Connection, exchange_id: str, vault: Vault | None = None) -> list[bytes]:
     """What had arrived of a stream, in the order it came."""
     query = select(_j.c.events).where(_j.c.exchange_id == exchange_id).order_by(_j.c.part)
-    return [row.events for row in connection.execute(query)]
+    exchange, ask = ids.pack(ids.EXCHANGE, exchange_id) or b"", asking(connection)
+    vault = vault or Vault()
+    return [vault.part(ask, exchange, row.events) for row in connection.execute(query).fetchall()]
 
 
-def write_journal(connection: Connection, parts: Sequence[tuple[str, int, bytes]]) -> None:
-    """Add (exchange id, part number, event bytes) rows."""
-    connection.execute(
-        insert(_j), [{"exchange_id": exchange, "part": part, "events": events} for exchange, part, events in parts]
-    )
+def write_journal(
+    connection: Connection,
+    parts: Sequence[tuple[str, int, bytes]],
+    vault: Vault | None = None,
+    projects: Mapping[str, str] | None = None,
+) -> None:
+    """Add (exchange id, part number, event bytes) rows. projects: whose the exchanges are; only those are sealed."""
+    rows = []
+    for exchange, part, events in parts:
+        project = (projects or {}).get(exchange)
+        if vault is not None and vault.seals and project is not None:
+            own = ids.pack(ids.EXCHANGE, exchange) or b""
+            events = vault.sealed_part(asking(connection), project, own, deflate(events))
+        rows.append({"exchange_id": exchange, "part": part, "events": events})
+    connection.execute(insert(_j), rows)
 
 
 def _project(row: Row[Any]) -> Project:

@@ -1,17 +1,21 @@
 """The audit log and what it commits to, read to be checked: raw rows, a batch at a time, in a few statements each."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convstore import ids
 from convstore.domain import audit, erasing, jsontext
 from convstore.domain.audit import COLUMNS
+from convstore.errors import ContentShredded, ContentUnreadable
 from convstore.storage import direct, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Cursor
 from convstore.storage.strands import ANSWER, ITEM, REQUEST
 from convstore.storage.types import inflate
 
+# Stands for what was sealed with a key that is destroyed.
+SHREDDED = object()
 # SQLite takes at least so many parameters in one statement.
 _AT_ONCE = 500
 Raw = tuple[Any, ...]
@@ -38,12 +42,18 @@ def contents(
         return contents_within(cursor, project_id, {*requests, *answers})
 
 
-def contents_within(cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]) -> tuple["Contents", "Contents"]:
+def contents_within(
+    cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]
+) -> tuple["Contents", "Contents"]:
     """The same in somebody's transaction."""
-    both = {row[0]: dict(zip(_EXCHANGE, row, strict=True)) for row in _in(cursor, _FOUND, project_id, exchanges)}
+    opener = Opener(cursor, project_id)
+    both = {
+        row[0]: dict(zip(_EXCHANGE, opener.opened(row), strict=True))
+        for row in _in(cursor, _FOUND, project_id, exchanges)
+    }
     said: dict[bytes, list[Raw]] = {}
     for exchange, *item in _in(cursor, _ITEMS, project_id, both):
-        said.setdefault(exchange, []).append(tuple(item))
+        said.setdefault(exchange, []).append(opener.opened(item))
     return Contents(both, said, REQUEST, output=False), Contents(both, said, ANSWER, output=True)
 
 
@@ -86,7 +96,11 @@ def states_within(cursor: Cursor, project_id: bytes, exchanges: Collection[bytes
 def broken_payloads(database: Database, project_id: bytes, hashes: Collection[bytes]) -> set[bytes]:
     """Those whose body is not there, or is another one."""
     with direct.reading(database) as cursor:
-        whole = {own for own, body in _in(cursor, _PAYLOADS, project_id, hashes) if _is_of(own, body)}
+        opener, whole = Opener(cursor, project_id), set()
+        for own, stored in _in(cursor, _PAYLOADS, project_id, hashes):
+            (body,) = opener.opened((stored,))
+            if body is SHREDDED or _is_of(own, body, opener.forms):
+                whole.add(own)
     return set(hashes) - whole
 
 
@@ -101,6 +115,12 @@ def count(database: Database, project_id: bytes) -> int:
     """How many entries there are."""
     with direct.reading(database) as cursor:
         return int(cursor.execute("SELECT count(*) FROM audit_log WHERE project_id = ?", (project_id,)).fetchone()[0])
+
+
+def tells_of(database: Database, project_id: bytes, action: str) -> bool:
+    """Whether any entry says that this was done."""
+    with direct.reading(database) as cursor:
+        return cursor.execute(_TELLS, (project_id, action)).fetchone() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +151,23 @@ class Contents:
         self._output = output
 
     def digest(self, exchange: bytes, salt: bytes) -> bytes | None:
-        """The digest of what is stored; None when the exchange is not there."""
+        """The digest of what is stored; None when the exchange is not there, or was shredded."""
         row = self._rows.get(exchange)
         if row is None:
+            return None
+        if self.is_shredded(exchange):
             return None
         values, bodies = [row[name] for name in self._columns], []
         for item in self._of(exchange):
             values += item[:-1]
             bodies.append(item[-1] if isinstance(item[-1], bytes) else str(item[-1] or "").encode())
         return audit.digest(salt, values, bodies)
+
+    def is_shredded(self, exchange: bytes) -> bool:
+        """Whether any of it was sealed with a key that is destroyed."""
+        row = self._rows.get(exchange, {})
+        stored = (row.get(name) for name in self._columns)
+        return SHREDDED in stored or any(SHREDDED in item for item in self._of(exchange))
 
     def has(self, exchange: bytes) -> bool:
         """Whether it is there."""
@@ -156,9 +184,37 @@ class Contents:
         return (item for item in self._items.get(exchange, ()) if bool(item[1]) is self._output)
 
 
-def _is_of(own: bytes, body: Any) -> bool:
+class Opener:
+    """Opens what of raw rows is sealed. What cannot be opened stands for itself: it is not what was committed to."""
+
+    def __init__(self, cursor: Cursor, project_id: bytes) -> None:
+        self._cursor = cursor
+        self._project = ids.unpack(ids.PROJECT, project_id)
+
+    def opened(self, row: Sequence[Any]) -> Raw:
+        """The row as it was committed to; SHREDDED where its key is destroyed."""
+        return tuple(self._value(each) for each in row)
+
+    def forms(self, digest: bytes) -> list[bytes]:
+        """What may stand for a digest."""
+        return self._cursor.vault.forms(self._cursor.execute, self._project, digest)
+
+    def _value(self, value: Any) -> Any:
+        try:
+            if isinstance(value, bytes):
+                return self._cursor.vault.opened(self._cursor.execute, self._project, value)
+            if isinstance(value, str):
+                return self._cursor.vault.text(self._cursor.execute, self._project, value)
+        except ContentShredded:
+            return SHREDDED
+        except ContentUnreadable:
+            pass
+        return value
+
+
+def _is_of(own: bytes, body: Any, forms: Callable[[bytes], Collection[bytes]]) -> bool:
     try:
-        return jsontext.digest(inflate(body)) == own
+        return own in forms(jsontext.digest(inflate(body)))
     except Exception:
         # Whatever it is, it is not what was stored.
         return False
@@ -192,6 +248,7 @@ _ITEMS = (
     f"SELECT e.id, {_names((*ITEM, 'body'), 'i')} FROM exchanges e"
     " JOIN items i ON i.lane = e.lane AND i.depth = e.depth WHERE e.project_id = ? AND e.id IN ({}) ORDER BY i.position"
 )
+_TELLS = "SELECT 1 FROM audit_log WHERE project_id = ? AND action = ? AND outcome = 'done' LIMIT 1"
 _PAYLOADS = "SELECT p.hash, p.body FROM payloads p WHERE p.project_id = ? AND p.hash IN ({})"
 # From the first entry on: exchanges from before the log have none.
 _UNRECORDED = (

@@ -11,6 +11,7 @@ from convstore import ids
 from convstore.domain import jsontext, usage
 from convstore.domain.exchange import ADDED, Exchange
 from convstore.domain.items import REMOVAL, Item, shown_id
+from convstore.errors import ContentShredded
 from convstore.storage import paths, tables
 from convstore.storage.scope import Scope
 
@@ -28,6 +29,9 @@ _EXCHANGE = select(_e, _settings.c.body.label("settings"), _reply.c.body.label("
 
 _ITEM = select(_i, _shared.c.body.label("shared_body"))
 _OUTLINE = tuple(_i.c[name] for name in "lane depth position output type item_id role call_id name sealed_by".split())
+
+# Stands for an error whose text was shredded: that there was one is a fact of the exchange.
+SHREDDED = {"code": ContentShredded.code, "message": "What it was is shredded."}
 
 # In the words of the partial index on item_id: SQLite compares texts to see that it may be used.
 _OWN = text("NOT items.output")
@@ -60,7 +64,7 @@ def get(scope: Scope, exchange_id: str, *, hidden: bool = False) -> Exchange | N
     if not hidden:
         query = query.where(is_response())
     row = scope.connection.execute(query).fetchone()
-    return of_row(row, row.settings, row.reply) if row is not None else None
+    return of_row(scope, row, row.settings, row.reply) if row is not None else None
 
 
 def status(scope: Scope, exchange_id: str) -> str | None:
@@ -73,13 +77,13 @@ def shown(scope: Scope, exchange_id: str) -> tuple[bytes | None, int] | None:
     """The digest of what the model was shown, and how many items of the thread had no room in its window."""
     query = select(_e.c.context_sha256, _e.c.context_cut)
     row = scope.connection.execute(query.where(_e.c.id == exchange_id, _e.c.project_id == scope.project_id)).fetchone()
-    return (row.context_sha256 and bytes(row.context_sha256), row.context_cut or 0) if row is not None else None
+    return (scope.bytes(row.context_sha256), row.context_cut or 0) if row is not None else None
 
 
 def output(scope: Scope, exchange: Exchange) -> list[Item]:
     """The output items of an exchange, in order."""
     query = _items(scope).where(_i.c.lane == exchange.lane, _i.c.depth == exchange.depth, _i.c.output)
-    return [_item(row, _body(row)) for row in scope.connection.execute(query.order_by(_i.c.position))]
+    return [_item(row, _body(scope, row)) for row in scope.connection.execute(query.order_by(_i.c.position))]
 
 
 def own_input(scope: Scope, exchange: Exchange) -> list[Placed]:
@@ -87,7 +91,8 @@ def own_input(scope: Scope, exchange: Exchange) -> list[Placed]:
     query = _items(scope).where(_i.c.lane == exchange.lane, _i.c.depth == exchange.depth, ~_i.c.output)
     rows = scope.connection.execute(query.order_by(_i.c.position))
     return [
-        Placed(exchange.id, row.position, False, _item(row, _body(row)), exchange.lane, exchange.depth) for row in rows
+        Placed(exchange.id, row.position, False, _item(row, _body(scope, row)), exchange.lane, exchange.depth)
+        for row in rows
     ]
 
 
@@ -133,7 +138,7 @@ def thread(scope: Scope, tip_id: str, *, bodies: bool = True, first: int = 0, la
             row.exchange_id,
             row.position,
             row.output,
-            _item(row, _body(row) if bodies else b""),
+            _item(row, _body(scope, row) if bodies else b""),
             row.lane,
             row.depth,
             row.sealed_by,
@@ -150,7 +155,9 @@ def with_bodies(scope: Scope, placed: Sequence[Placed]) -> list[Placed]:
     if not lanes:
         return []
     query = _items(scope).where(or_(*(_between(lane, min(at), max(at)) for lane, at in lanes.items())))
-    found = {(row.lane, row.depth, row.position): _item(row, _body(row)) for row in scope.connection.execute(query)}
+    found = {
+        (row.lane, row.depth, row.position): _item(row, _body(scope, row)) for row in scope.connection.execute(query)
+    }
     return [replace(each, item=found[each.lane, each.depth, each.position]) for each in placed]
 
 
@@ -162,7 +169,7 @@ def items_of(scope: Scope, places: Mapping[tuple[str, int], str]) -> dict[str, l
     query = _items(scope).where(or_(*(and_(_i.c.lane == lane, _i.c.depth == depth) for lane, depth in places)))
     for row in scope.connection.execute(query.order_by(_i.c.lane, _i.c.depth, _i.c.position)):
         own = places[row.lane, row.depth]
-        found[own].append(Placed(own, row.position, row.output, _item(row, _body(row)), row.lane, row.depth))
+        found[own].append(Placed(own, row.position, row.output, _item(row, _body(scope, row)), row.lane, row.depth))
     return found
 
 
@@ -187,11 +194,11 @@ def find_item(scope: Scope, item_id: str) -> Item | None:
     else:
         query = query.where(_i.c.item_id == item_id, _OWN).order_by(_e.c.id.desc()).limit(1)
     row = scope.connection.execute(query).fetchone()
-    return _item(row, _body(row)) if row is not None else None
+    return _item(row, _body(scope, row)) if row is not None else None
 
 
-def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) -> Exchange:
-    """The exchange of a row of the table, and its payloads."""
+def of_row(scope: Scope, row: Row[Any], settings: bytes | None, reply: bytes | None = None) -> Exchange:
+    """The exchange of a row of the table, and its payloads. Of one that was shredded, what is no content is there."""
     columns = row._mapping
     plain = (
         "id conversation_id parent_id lane depth input_count status origin stored requested_model user "
@@ -200,12 +207,12 @@ def of_row(row: Row[Any], settings: bytes | None, reply: bytes | None = None) ->
     )
     return Exchange(
         **{name: columns[name] for name in plain.split()},
-        settings=settings or b"{}",
-        reply=reply or b"{}",
+        settings=_left(scope, settings),
+        reply=_left(scope, reply),
         metadata=_bytes(columns["metadata"]),
-        extras=_bytes(columns["extras"]),
-        error=_loaded(columns["error"]),
-        attempts=_loaded(columns["attempts"]) or (),
+        extras=_bytes(scope.line(columns["extras"])),
+        error=_loaded(scope.line(columns["error"])) or (SHREDDED if columns["error"] else None),
+        attempts=_loaded(scope.line(columns["attempts"])) or (),
         usage=usage.of_columns(*(columns[name] for name in usage.COLUMNS)),
     )
 
@@ -229,9 +236,17 @@ def is_response() -> ColumnElement[bool]:
     return and_(_e.c.stored, _e.c.deleted_at.is_(None), _e.c.origin != ADDED)
 
 
-def _body(row: Row[Any]) -> bytes:
+def _body(scope: Scope, row: Row[Any]) -> bytes:
     body: bytes = row.body if row.body is not None else row.shared_body
-    return body
+    return scope.body(body) if body else body
+
+
+def _left(scope: Scope, payload: bytes | None) -> bytes:
+    """What is left of a payload: nothing, when it was shredded. Its items say so to whoever wants content."""
+    try:
+        return scope.body(payload) if payload else b"{}"
+    except ContentShredded:
+        return b"{}"
 
 
 def _item(row: Row[Any], body: bytes) -> Item:

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import and_, select
 
 from convstore import ids
-from convstore.domain import fingerprints, jsontext
+from convstore.domain import jsontext
 from convstore.domain.exchange import Sent
 from convstore.storage import paths, tables
 from convstore.storage.direct import Cursor
 from convstore.storage.scope import Scope
-from convstore.storage.turns import Parent
-from convstore.storage.types import inflate
+from convstore.storage.turns import Parent, thread_of
 
 _e = tables.exchanges
 
@@ -39,24 +39,35 @@ class Answered:
     body: bytes
 
 
-def known(cursor: Cursor, wanted: Sequence[bytes]) -> set[bytes]:
-    """Which of these fingerprints some thread has. MANY at most; one probe of an index for each."""
-    size = FEW if len(wanted) <= FEW else MANY
-    padded = [*wanted, *([wanted[-1]] * (size - len(wanted)))]
-    return {bytes(row[0]) for row in cursor.execute(_KNOWN[size], tuple(padded)).fetchall()}
+def known(cursor: Cursor, project_id: str, wanted: Sequence[bytes]) -> set[bytes]:
+    """Which of these fingerprints some thread has. MANY at most; one probe of an index for each form it may have."""
+    of = {form: each for each in wanted for form in cursor.vault.forms(cursor.execute, project_id, each)}
+    forms = list(of)
+    size = next(each for each in _KNOWN if each >= len(forms))
+    padded = [*forms, *([forms[-1]] * (size - len(forms)))]
+    return {of[bytes(row[0])] for row in cursor.execute(_KNOWN[size], tuple(padded)).fetchall()}
 
 
 def candidates(cursor: Cursor, project_id: str, fingerprint: bytes) -> list[Candidate]:
     """The newest exchanges of a project whose threads have this fingerprint, newest first."""
-    rows = cursor.execute(_FIND, (ids.pack(ids.PROJECT, project_id), fingerprint)).fetchall()
-    return [_candidate(*row) for row in rows]
+    project = ids.pack(ids.PROJECT, project_id)
+    rows = [
+        row
+        for form in cursor.vault.forms(cursor.execute, project_id, fingerprint)
+        for row in cursor.execute(_FIND, (project, form)).fetchall()
+    ]
+    found = [_candidate(cursor, project_id, row) for row in sorted(rows, key=lambda row: bytes(row[0]), reverse=True)]
+    return [each for each in found[:FEW] if each is not None]
 
 
 def answer(cursor: Cursor, project_id: str, parent: Parent) -> list[Answered]:
     """The output items of an exchange, in order."""
     project = ids.pack(ids.PROJECT, project_id)
     rows = cursor.execute(_ANSWER, (project, ids.pack(ids.EXCHANGE, parent.lane), parent.depth)).fetchall()
-    return [Answered(ids.item(kind, parent.id, position), inflate(bytes(body))) for position, kind, body in rows]
+    return [
+        Answered(ids.item(kind, parent.id, position), cursor.vault.body(cursor.execute, project_id, bytes(body)))
+        for position, kind, body in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,8 @@ def steps(scope: Scope, tip_id: str) -> list[Step]:
         )
         .order_by(_e.c.depth)
     )
-    return [Step(row.id, row.linked, row.body) for row in scope.connection.execute(query)]
+    rows = scope.connection.execute(query).fetchall()
+    return [Step(row.id, row.linked, scope.body(row.body) if row.body else None) for row in rows]
 
 
 # A subquery with a limit is always probed; of a join, a planner might read the whole table.
@@ -89,7 +101,7 @@ _PROBED = (
     "WITH wanted(mark) AS (VALUES {}) SELECT mark FROM wanted WHERE (SELECT f.exchange_id FROM fingerprints f"
     " WHERE f.fingerprint = wanted.mark ORDER BY f.exchange_id DESC LIMIT 1) IS NOT NULL"
 )
-_KNOWN = {size: _PROBED.format(", ".join(["(?)"] * size)) for size in (FEW, MANY)}
+_KNOWN = {size: _PROBED.format(", ".join(["(?)"] * size)) for size in (FEW, 2 * FEW, MANY, 8 * MANY)}
 _FIND = (
     "SELECT e.id, e.conversation_id, e.lane, e.depth, e.status, e.upstream, e.upstream_response_id,"
     " e.fingerprint, EXISTS (SELECT 1 FROM exchanges n WHERE n.lane = e.lane AND n.depth = e.depth + 1),"
@@ -104,21 +116,14 @@ _ANSWER = (
 )
 
 
-def _candidate(
-    exchange: bytes,
-    conversation: bytes,
-    lane: bytes,
-    depth: int,
-    status: str,
-    upstream: str | None,
-    upstream_response_id: str | None,
-    fingerprint: bytes,
-    continued: bool,
-    sent_count: int | None,
-    sent_digest: bytes | None,
-    extras: str | None,
-    settings_hash: bytes,
-) -> Candidate:
+def _candidate(cursor: Cursor, project_id: str, row: Sequence[Any]) -> Candidate | None:
+    """What was found; None when it was shredded."""
+    exchange, conversation, lane, depth, status, upstream, upstream_id, fingerprint, continued, *rest = row
+    sent_count, sent_digest, extras, settings_hash = rest
+    ask, vault = cursor.execute, cursor.vault
+    thread = thread_of(cursor, project_id, fingerprint)
+    if thread is None:
+        return None
     parent = Parent(
         id=ids.unpack(ids.EXCHANGE, bytes(exchange)),
         conversation_id=ids.unpack(ids.CONVERSATION, bytes(conversation)),
@@ -128,10 +133,12 @@ def _candidate(
         continued=bool(continued),
         single_lane=False,
         upstream=upstream,
-        upstream_response_id=upstream_response_id,
-        thread=fingerprints.unpack(bytes(fingerprint)),
+        upstream_response_id=upstream_id,
+        thread=thread,
         settings_hash=bytes(settings_hash),
     )
-    sent = Sent(sent_count, bytes(sent_digest)) if sent_count is not None and sent_digest else None
-    key = jsontext.loads(extras).get("prompt_cache_key") if extras else None
+    sent = None
+    if sent_count is not None and sent_digest:
+        sent = Sent(sent_count, vault.opened(ask, project_id, bytes(sent_digest)))
+    key = jsontext.loads(vault.text(ask, project_id, extras)).get("prompt_cache_key") if extras else None
     return Candidate(parent, sent, key)

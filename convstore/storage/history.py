@@ -143,7 +143,7 @@ def newest(scope: Scope, wanted: Wanted, limit: int, *, until: str | None = None
     if until is not None:
         query = query.where(source.place <= source.place_of(until))
     rows = scope.connection.execute(query.order_by(source.place.desc()).limit(limit))
-    return [Candidate(row.id, row.question, row.answer) for row in rows]
+    return [Candidate(row.id, scope.line(row.question), scope.line(row.answer)) for row in rows]
 
 
 def entries(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Entry]:
@@ -152,10 +152,9 @@ def entries(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Entry]:
     query: Select[Any] = select(*columns, _children().label("children"))
     query = query.select_from(trees.WITH_COST)
     query = query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids))
+    plain = "lane children user safety_identifier metadata api_key_id".split()
     return {
-        row.id: Entry(
-            trees.node(row), row.lane, row.children, row.user, row.safety_identifier, row.metadata, row.api_key_id
-        )
+        row.id: Entry(trees.node(scope, row), **{name: row._mapping[name] for name in plain})
         for row in scope.connection.execute(query)
     }
 
@@ -168,7 +167,7 @@ def settings(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, bytes]:
     bodies = select(payload.hash, payload.body).where(
         payload.project_id == scope.project_id, payload.hash.in_(set(of.values()))
     )
-    there = {bytes(row.hash): row.body for row in scope.connection.execute(bodies)}
+    there = {bytes(row.hash): scope.body(row.body) for row in scope.connection.execute(bodies).fetchall()}
     return {own: there[bytes(hash_)] for own, hash_ in of.items() if bytes(hash_) in there}
 
 

@@ -22,7 +22,7 @@ def first_use(scope: Scope, key: str) -> FirstUse | None:
     """Who used this key, if anybody did."""
     query = select(_k.c.exchange_id, _k.c.body_sha256).where(_k.c.project_id == scope.project_id, _k.c.key == key)
     row = scope.connection.execute(query).fetchone()
-    return FirstUse(row.exchange_id, bytes(row.body_sha256)) if row is not None else None
+    return FirstUse(row.exchange_id, scope.bytes(row.body_sha256) or b"") if row is not None else None
 
 
 def release(scope: Scope, key: str, exchange_id: str) -> None:

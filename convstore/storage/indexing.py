@@ -13,6 +13,7 @@ from convstore import ids
 from convstore.domain import finding
 from convstore.domain.exchange import ADDED, Exchange
 from convstore.domain.pricing.cost import Cost
+from convstore.errors import ContentShredded
 from convstore.storage import direct, exchanges, ledger, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
@@ -57,7 +58,14 @@ def terms(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> Mapp
 
     Nothing on PostgreSQL, which need not be told.
     """
-    return _terms(scope, exchange_ids, whole=True) if database.is_sqlite else {}
+    if not database.is_sqlite:
+        return {}
+    try:
+        # Also where turns are indexed without their words by now: these may be from before.
+        return _terms(scope, exchange_ids, whole=True, said=True)
+    except ContentShredded:
+        # Its words went when it was shredded.
+        return _terms(scope, exchange_ids, whole=True, said=False)
 
 
 def forget(
@@ -87,17 +95,34 @@ def forget(
     return there
 
 
+def without_words(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> None:
+    """Leave of exchanges what they are filtered by, in the caller's transaction, while their bodies can be read."""
+    whole = _terms(scope, exchange_ids, whole=True, said=True) if database.is_sqlite else {}
+    left = _terms(scope, exchange_ids, whole=True, said=False)
+    with direct.within(database, scope.connection) as cursor:
+        if database.is_sqlite:
+            searches.settle_within(cursor)
+        for exchange_id, terms in left.items():
+            own = (packed(ids.PROJECT, scope.project_id), packed(ids.EXCHANGE, exchange_id))
+            if database.is_sqlite:
+                cursor.execute(_FORGET, (whole[exchange_id], *own))
+                cursor.execute(_WORDS, (terms, *own))
+            else:
+                cursor.execute(_REPLACE, (terms, *own))
+
+
 def _missing(query: Select[Any], scope: Scope) -> Select[Any]:
     there = exists().where(_s.c.project_id == _e.c.project_id, _s.c.exchange_id == _e.c.id)
     wanted = (_e.c.stored, _e.c.origin != ADDED, _e.c.status.in_(_FINISHED))
     return query.select_from(_e).where(_e.c.project_id == scope.project_id, *wanted, ~there)
 
 
-def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool, said: bool = True) -> dict[str, str]:
+def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool, said: bool | None = None) -> dict[str, str]:
     """What exchanges are found by, by id. whole: with their instructions, be they their parents' or not.
 
-    said: also by what was said.
+    said: also by what was said; None: as turns are indexed now.
     """
+    said = not scope.vault.seals if said is None else said
     parent = _e.alias("parent")
     repeats = parent.c.settings_hash == _e.c.settings_hash
     source = _e.outerjoin(parent, and_(parent.c.project_id == _e.c.project_id, parent.c.id == _e.c.parent_id))
@@ -111,8 +136,8 @@ def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool, said: bool
         known[row.id] = (row.api_key_id, bool(row.repeats) and not whole, cost)
     read = {own: exchanges.get(scope, own, hidden=True) for own in known}
     there = {own: exchange for own, exchange in read.items() if exchange is not None}
-    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()} if said else {})
-    return {own: _of(scope, exchange, items.get(own, ()), *known[own]) for own, exchange in there.items()}
+    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()})
+    return {own: _of(scope, exchange, items[own], *known[own], words=said) for own, exchange in there.items()}
 
 
 def _of(
@@ -122,12 +147,14 @@ def _of(
     key_id: str | None,
     repeats: bool,
     cost: Cost | None,
+    *,
+    words: bool,
 ) -> str:
     asked = [each.item for each in placed if not each.output]
     said = [each.item for each in placed if each.output]
     settings = None if repeats else exchange.settings
-    question = finding.of_question(scope.project_id, exchange, asked, settings, key_id)
-    return f"{question} {finding.of_answer(exchange, said, exchange.created_at, cost)}"
+    question = finding.of_question(scope.project_id, exchange, asked, settings, key_id, words=words)
+    return f"{question} {finding.of_answer(exchange, said, exchange.created_at, cost, words=words)}"
 
 
 _NUMBER = (
@@ -140,6 +167,7 @@ _WORDS = (
     " SELECT number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
 )
 _ADD = "INSERT INTO searches (project_id, exchange_id, words) VALUES (?, ?, ?::tsvector) ON CONFLICT DO NOTHING"
+_REPLACE = "UPDATE searches SET words = ?::tsvector WHERE project_id = ? AND exchange_id = ?"
 _FORGET = (
     "INSERT INTO search_words (search_words, rowid, words)"
     " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"

@@ -18,7 +18,7 @@ from convstore.storage.direct import Cursor
 from convstore.storage.doorbell import RING
 from convstore.storage.rows import packed
 from convstore.storage.statements import Insert
-from convstore.storage.types import deflate, from_micros, inflate, micros
+from convstore.storage.types import deflate, from_micros, micros
 
 # Responses that one statement asks about; more are asked for in turn.
 MOST = 200
@@ -31,6 +31,7 @@ class Part:
     """Some events of a response, in their order: those numbered *first* to *last*.
 
     None and no events: a mark that its upstream has begun to answer. ended_at: set on the last part of all.
+    project_id: whose it is; needed where it is not written with other rows of its project.
     """
 
     exchange_id: str
@@ -39,6 +40,7 @@ class Part:
     last: int | None
     events: bytes
     ended_at: datetime | None = None
+    project_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ def append(database: Database, process: bytes, parts: Sequence[Part]) -> Mapping
     """
     with direct.writing(database) as cursor:
         if not cursor.is_sqlite:
-            rows = [value for part in parts for value in _row(part)[:-1]]
+            rows = [value for part in parts for value in _sealed_row(cursor, part)[:-1]]
             done = cursor.execute(_appended(len(parts)), (*rows, process)).fetchall()
             return {ids.unpack(ids.EXCHANGE, bytes(row[0])): row[1] is not None for row in done}
         told = running(cursor, process, sorted({part.exchange_id for part in parts}))
         for part in parts:
             if part.exchange_id in told:
-                cursor.execute(_APPEND_ONE, _row(part)[:-1])
+                cursor.execute(_APPEND_ONE, _sealed_row(cursor, part)[:-1])
         return told
 
 
@@ -85,7 +87,7 @@ def running(cursor: Cursor, process: bytes, exchange_ids: Sequence[str]) -> dict
 def after(cursor: Cursor, exchange_id: str, part: int, limit: int) -> list[Part]:
     """The parts of one response behind the one of this number, the first of them."""
     rows = cursor.execute(_AFTER, (packed(ids.EXCHANGE, exchange_id), part, limit)).fetchall()
-    return [_part(row) for row in rows]
+    return [_part(cursor, row) for row in rows]
 
 
 def news(cursor: Cursor, known: Sequence[tuple[str, int]]) -> list[Part]:
@@ -94,7 +96,7 @@ def news(cursor: Cursor, known: Sequence[tuple[str, int]]) -> list[Part]:
     for start in range(0, len(known), MOST):
         some = known[start : start + MOST]
         values = tuple(value for exchange_id, part in some for value in (packed(ids.EXCHANGE, exchange_id), part))
-        found += [_part(row) for row in cursor.execute(_news(len(some)), values).fetchall()]
+        found += [_part(cursor, row) for row in cursor.execute(_news(len(some)), values).fetchall()]
     return found
 
 
@@ -178,13 +180,21 @@ def _row(part: Part) -> tuple[Any, ...]:
     )
 
 
-def _part(row: Sequence[Any]) -> Part:
+def _sealed_row(cursor: Cursor, part: Part) -> tuple[Any, ...]:
+    """The row of a part that is written by itself."""
+    exchange, number, first, last, events, ended_at = _row(part)
+    if part.project_id is not None:
+        events = cursor.vault.sealed_part(cursor.execute, part.project_id, exchange, events)
+    return exchange, number, first, last, events, ended_at
+
+
+def _part(cursor: Cursor, row: Sequence[Any]) -> Part:
     exchange_id, number, first, last, events, ended_at = row
     return Part(
         ids.unpack(ids.EXCHANGE, bytes(exchange_id)),
         number,
         first,
         last,
-        inflate(bytes(events)),
+        cursor.vault.part(cursor.execute, bytes(exchange_id), bytes(events)),
         from_micros(ended_at) if ended_at is not None else None,
     )

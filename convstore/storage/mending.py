@@ -103,7 +103,7 @@ def set_input_count(scope: Scope, exchange_id: str, known: int, counted: int) ->
 def set_line(scope: Scope, exchange_id: str, column: str, line: str) -> bool:
     """Fill in a first line. column: "question" or "answer"."""
     change = update(_e).where(_e.c.project_id == scope.project_id, _e.c.id == exchange_id, _e.c[column].is_(None))
-    return scope.connection.execute(change.values({column: line})).rowcount > 0
+    return scope.connection.execute(change.values({column: scope.sealed(line)})).rowcount > 0
 
 
 def run_under(scope: Scope, exchange_id: str, process: bytes) -> None:

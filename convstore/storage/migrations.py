@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from convstore.errors import SchemaOutdated
+from convstore.storage import keys
 from convstore.storage.database import Database
 from convstore.storage.tables import metadata
 
@@ -31,13 +32,17 @@ def current(database: Database) -> str | None:
 
 
 def check(database: Database) -> None:
-    """Raises SchemaOutdated unless the database is exactly at this version's schema."""
+    """Raises SchemaOutdated unless the database is exactly at this version's schema.
+
+    Raises Misconfigured when what is stored is encrypted with keys that are not here.
+    """
     found, wanted = current(database), head()
     if found != wanted:
         raise SchemaOutdated(
             f"The database schema is at revision {found or 'none'}, this version needs {wanted}. "
             "Run: convstore db upgrade"
         )
+    keys.check(database)
 
 
 def upgrade(database: Database, revision: str = "head") -> None:

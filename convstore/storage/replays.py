@@ -45,7 +45,7 @@ def insertions(project_id: str, made: Replay) -> list[Write]:
 def get(scope: Scope, replay_id: str) -> Replay | None:
     """The replay with this id, with its runs."""
     row = scope.connection.execute(_mine(scope).where(_r.c.id == replay_id)).fetchone()
-    return _replay(row, _runs(scope, [replay_id])) if row is not None else None
+    return _replay(scope, row, _runs(scope, [replay_id])) if row is not None else None
 
 
 def listed(
@@ -61,7 +61,7 @@ def listed(
     falling = newest_first != backwards
     rows = list(scope.connection.execute(query.order_by(_r.c.id.desc() if falling else _r.c.id).limit(limit)))
     runs = _runs(scope, [row.id for row in rows])
-    found = [_replay(row, runs) for row in rows]
+    found = [_replay(scope, row, runs) for row in rows]
     return found[::-1] if backwards else found
 
 
@@ -163,12 +163,12 @@ def _mine(scope: Scope) -> Any:
     return select(_r).where(_r.c.project_id == scope.project_id)
 
 
-def _replay(row: Row[Any], runs: Mapping[str, Sequence[Run]]) -> Replay:
+def _replay(scope: Scope, row: Row[Any], runs: Mapping[str, Sequence[Run]]) -> Replay:
     return Replay(
         id=row.id,
         conversation_id=row.conversation_id,
         source_id=row.source_id,
-        plan=replay.load(row.plan),
+        plan=replay.load(scope.text(row.plan) or ""),
         created_at=row.created_at,
         calls=row.calls,
         cancel_requested_at=row.cancel_requested_at,

@@ -1,7 +1,7 @@
 """The rows of items, payloads and fingerprints, and writing them: what turns and conversations have in common."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from convstore.domain.audit import Entry
 from convstore.domain.calls import Call
 from convstore.domain.fingerprints import Thread
 from convstore.domain.items import SEALED, Item
-from convstore.storage import tables
+from convstore.storage import sealed, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor, writing
 from convstore.storage.seals import Committed, Seal
@@ -71,6 +71,9 @@ def payload_rows(database: Database, project_id: str, shared: dict[bytes, bytes]
     the same do not wait for each other.
     """
     project = packed(ids.PROJECT, project_id) or b""
+    if database.vault.seals:
+        # What is sealed is known by another digest, which the transaction works out.
+        return _payloads(project, shared)
     trust = database.memory.trust()
     known = {hash_ for hash_ in shared if database.memory.holds(trust, (project, hash_))}
     if trust is not None and known:
@@ -95,17 +98,20 @@ def fingerprint_rows(thread: Thread, exchange: bytes | None) -> list[Write]:
     return [Insert(tables.fingerprints, ("fingerprint", "exchange_id"), rows, if_updated=True)]
 
 
-def transact(database: Database, writes: Sequence[Write], what: Committed | str | None = None) -> bool:
+def transact(
+    database: Database, writes: Sequence[Write], what: Committed | str | None = None, *, project_id: str | None = None
+) -> bool:
     """All of them or none; False when the first is an Update that found no row.
 
     what: the side of an exchange that is put on disk, or the project whose call this is: with it goes the entry of the
-    audit log.
+    audit log. project_id: whose writes they are, when that does not say it.
     """
     seals: list[Seal] = []
     try:
         with writing(database) as cursor:
             cursor.seals = seals
-            done = execute(cursor, [*writes, *_entries(database, cursor, writes, what)])
+            writes = _whole(database, cursor, writes, what, project_id)
+            done = execute(cursor, writes)
     except Clash:
         settle(seals, kept=False)
         raise
@@ -132,11 +138,55 @@ def transact_entry(database: Database, strands: Strands, project: bytes, entry: 
 
 def each_recorded(database: Database, cursor: Cursor, writes: Sequence[Write], what: Committed) -> bool:
     """The same in a transaction that somebody else ends."""
-    done = each(cursor, [*writes, *_entries(database, cursor, writes, what)])
+    done = each(cursor, _whole(database, cursor, writes, what))
     if not done:
         settle(cursor.seals, kept=False)
         cursor.seals.clear()
     return done
+
+
+def as_stored(database: Database, cursor: Cursor, project_id: str, writes: Sequence[Write]) -> Sequence[Write]:
+    """Writes as they go to disk, without an entry."""
+    return _whole(database, cursor, writes, None, project_id)
+
+
+def _whole(
+    database: Database,
+    cursor: Cursor,
+    writes: Sequence[Write],
+    what: Committed | str | None,
+    project_id: str | None = None,
+) -> Sequence[Write]:
+    """The writes as they go to disk, with the entry of what they are."""
+    if not database.vault.seals:
+        return [*writes, *_entries(database, cursor, writes, what)]
+    own = project_id or (what.project_id if isinstance(what, Committed) else what)
+    assert own is not None
+    sealer = database.vault.sealer(cursor.execute, packed(ids.PROJECT, own) or b"")
+    # The log commits to what was said, and to digests as they are stored: these stay whatever the keys become.
+    marked = list(_unknown(database, own, sealed.marked(sealer, writes)))
+    return [*sealed.sealed(sealer, marked), *_entries(database, cursor, marked, what)]
+
+
+def _unknown(database: Database, project_id: str, writes: Sequence[Write]) -> Iterator[Write]:
+    """The writes without the sealed payloads that this process has seen stored, as far as it may trust that."""
+    trust = database.memory.trust()
+    for write in writes:
+        if not isinstance(write, Insert) or write.table is not tables.payloads:
+            yield write
+            continue
+        known = [row for row in write.rows if database.memory.holds(trust, (row[0], row[1]))]
+        if trust is not None and known:
+            trust.again.append(partial(_seal_again, database, project_id, replace(write, rows=known)))
+        rest = sorted((row for row in write.rows if row not in known), key=lambda row: bytes(row[1]))
+        if rest:
+            yield replace(write, rows=rest)
+
+
+def _seal_again(database: Database, project_id: str, write: Insert) -> None:
+    with writing(database) as cursor:
+        sealer = database.vault.sealer(cursor.execute, packed(ids.PROJECT, project_id) or b"")
+        execute(cursor, sealed.sealed(sealer, [write]))
 
 
 def _entries(

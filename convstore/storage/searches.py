@@ -27,7 +27,10 @@ _COLUMNS = ("project_id", "exchange_id", "words")
 def of_question(database: Database, project_id: str, beginning: Beginning) -> list[Write]:
     """The rows by which a question is found."""
     settings = None if beginning.repeats_settings else beginning.settings
-    terms = finding.of_question(project_id, beginning, beginning.items, settings, beginning.api_key_id)
+    # Words of what is encrypted would say in the index what it says.
+    words = not database.vault.seals
+    given = (project_id, beginning, beginning.items, settings, beginning.api_key_id)
+    terms = finding.of_question(*given, words=words)
     own = (packed(ids.PROJECT, project_id), packed(ids.EXCHANGE, beginning.id))
     if database.is_sqlite:
         return [Other(_NUMBER, own), Other(_WAIT, (terms, *own))]
@@ -36,7 +39,8 @@ def of_question(database: Database, project_id: str, beginning: Beginning) -> li
 
 def of_answer(database: Database, project_id: str, exchange_id: str, ending: Ending, asked_at: datetime) -> list[Write]:
     """The rows by which its answer is found, if its question is."""
-    terms = finding.of_answer(ending, ending.output, asked_at, ending.entry.cost if ending.entry else None)
+    cost = ending.entry.cost if ending.entry else None
+    terms = finding.of_answer(ending, ending.output, asked_at, cost, words=not database.vault.seals)
     own = (packed(ids.PROJECT, project_id), packed(ids.EXCHANGE, exchange_id))
     if database.is_sqlite:
         return [

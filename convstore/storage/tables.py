@@ -19,6 +19,7 @@
     projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
     projects ─< erasures ─< erased                         what was erased, and which entry says so (erasing.py)
     payloads ── doubtful                                   those that may be nobody's any more (payloads.py)
+    projects ─< storage_keys                               what bodies are sealed with, itself sealed (vault.py)
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
 exchange that opens it, so (lane, depth) names an exchange and orders its items: a thread without forks is one
@@ -59,6 +60,8 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_line = Text().with_variant(String(255), "sqlite")
 
 projects = Table(
     "projects",
@@ -138,8 +141,9 @@ exchanges = Table(
     # "plain" or "streamed" when a worker answers it; "streamed" can be followed.
     Column("background", String(16)),
     # The first line of what was asked and of what was answered (domain/preview.py).
-    Column("question", String(255)),
-    Column("answer", String(255)),
+    # Texts, because they are longer when they are sealed; SQLite knows no lengths.
+    Column("question", _line),
+    Column("answer", _line),
     # SHA-256 of the items the model was shown, and how many of its thread were left out for lack of room.
     Column("context_sha256", LargeBinary(32)),
     Column("context_cut", Integer),
@@ -680,4 +684,18 @@ epochs = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
+)
+
+storage_keys = Table(
+    "storage_keys",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    # Sealed values name it.
+    Column("number", Integer, primary_key=True),
+    # Under the master key with this id (domain/sealing.py); empty once it is destroyed.
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("key_id", LargeBinary(4), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("destroyed_at", Utc),
+    sqlite_with_rowid=False,
 )

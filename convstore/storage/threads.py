@@ -52,7 +52,7 @@ def turns(scope: Scope, tip_id: str, after: int) -> list[Exchange]:
     hashes = select(_e.c.settings_hash).select_from(behind).where(_e.c.depth > after)
     query = select(_p.c.hash, _p.c.body).where(_p.c.project_id == scope.project_id, _p.c.hash.in_(hashes))
     settings = {bytes(row.hash): row.body for row in scope.connection.execute(query)} if rows else {}
-    found = [exchanges.of_row(row, settings.get(bytes(row.settings_hash), NOTHING)) for row in rows]
+    found = [exchanges.of_row(scope, row, settings.get(bytes(row.settings_hash), NOTHING)) for row in rows]
     for exchange, row in zip(found, rows, strict=True):
         exchange.cost = ledger.of_columns(row.basis, row.reason, row.currency, row.millionths, row.rest)
     return found

@@ -13,7 +13,7 @@ from convstore import ids
 from convstore.domain import jsontext, money, usage
 from convstore.domain.costs import Money
 from convstore.domain.tree import Figures, Lane, Leaf, Node, Run
-from convstore.storage import direct, ledger, paths, tables
+from convstore.storage import direct, exchanges, ledger, paths, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -27,6 +27,7 @@ _PLAIN = tuple(
     "id conversation_id parent_id depth status origin origin_id linked stored requested_model model upstream question "
     "answer incomplete_reason created_at first_event_at completed_at deleted_at erased_at".split()
 )
+_LINES = ("question", "answer")
 _l = tables.ledger
 # What a node is made of, and from where.
 HEADER: tuple[Any, ...] = (
@@ -102,7 +103,7 @@ def nodes(scope: Scope, exchange_ids: Sequence[str]) -> dict[str, Node]:
             .select_from(WITH_COST)
             .where(_e.c.project_id == scope.project_id, _e.c.id.in_(exchange_ids[start : start + MOST]))
         )
-        found |= {row.id: node(row) for row in scope.connection.execute(query)}
+        found |= {row.id: node(scope, row) for row in scope.connection.execute(query)}
     return found
 
 
@@ -119,7 +120,7 @@ def thread(scope: Scope, tip_id: str, first: int, last: int) -> list[Node]:
     source = path.join(_e, and_(_e.c.lane == path.c.lane, _e.c.depth <= path.c.depth)).outerjoin(_l, IN_LEDGER)
     query = select(*HEADER).select_from(source).where(_e.c.project_id == scope.project_id)
     rows = scope.connection.execute(query.where(_e.c.depth >= first, _e.c.depth <= last).order_by(_e.c.depth))
-    return [node(row) for row in rows]
+    return [node(scope, row) for row in rows]
 
 
 def end_of_lane(scope: Scope, exchange_id: str) -> str | None:
@@ -148,7 +149,7 @@ def children(scope: Scope, exchange_id: str, limit: int, after: str | None = Non
     query = query.where(_e.c.project_id == scope.project_id, _e.c.id.in_(select(both.c.id)))
     if after is not None:
         query = query.where(_e.c.id > after)
-    return [node(row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
+    return [node(scope, row) for row in scope.connection.execute(query.order_by(_e.c.id).limit(limit))]
 
 
 def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = None) -> list[Node]:
@@ -164,15 +165,18 @@ def tips(scope: Scope, conversation_id: str, limit: int, after: str | None = Non
     query = query.where(lane.c.project_id == scope.project_id)
     if after is not None:
         query = query.where(_e.c.id < after)
-    return [node(row) for row in scope.connection.execute(query.order_by(_e.c.id.desc()).limit(limit))]
+    return [node(scope, row) for row in scope.connection.execute(query.order_by(_e.c.id.desc()).limit(limit))]
 
 
-def node(row: Row[Any]) -> Node:
+def node(scope: Scope, row: Row[Any]) -> Node:
     """The header in a row of these columns, whatever else is in it."""
     columns = row._mapping
-    error = jsontext.loads(columns["error"]) if columns["error"] else None
+    shown: dict[str, Any] = {name: columns[name] for name in _PLAIN}
+    shown |= {name: scope.line(columns[name]) for name in _LINES}
+    told = scope.line(columns["error"])
+    error = jsontext.loads(told) if told else exchanges.SHREDDED if columns["error"] else None
     return Node(
-        **{name: columns[name] for name in _PLAIN},
+        **shown,
         usage=usage.of_columns(*(columns[name] for name in usage.COLUMNS)),
         error_code=error.get("code") if error else None,
         cost=ledger.of_columns(*(columns[name] for name in ledger.AMOUNT)),

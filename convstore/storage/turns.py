@@ -18,14 +18,14 @@ from convstore.domain.audit import Commits
 from convstore.domain.context import ContextItem, remaining
 from convstore.domain.exchange import Beginning, Ending, Place
 from convstore.domain.fingerprints import Thread
-from convstore.errors import ThreadDamaged
+from convstore.errors import ContentShredded, ThreadDamaged
 from convstore.storage import ledger, searches, tables
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
 from convstore.storage.seals import Committed
 from convstore.storage.statements import MOST_PARAMETERS, Delete, Insert, Update, Write
-from convstore.storage.types import inflate, micros
+from convstore.storage.types import micros
 
 _EXCHANGE_COLUMNS = tuple(
     "id project_id conversation_id parent_id lane depth input_count status origin origin_id stored "
@@ -84,9 +84,19 @@ def parent(cursor: Cursor, project_id: str, exchange_id: str, *, hidden: bool = 
         single_lane=fork is None,
         upstream=upstream,
         upstream_response_id=upstream_response_id,
-        thread=fingerprints.unpack(bytes(fingerprint)) if fingerprint else None,
+        thread=thread_of(cursor, project_id, fingerprint),
         settings_hash=bytes(settings_hash),
     )
+
+
+def thread_of(cursor: Cursor, project_id: str, stored: bytes | None) -> Thread | None:
+    """The fingerprint of a thread; None when there is none, or none any more."""
+    if not stored:
+        return None
+    try:
+        return fingerprints.unpack(cursor.vault.opened(cursor.execute, project_id, bytes(stored)))
+    except ContentShredded:
+        return None
 
 
 _PARENT = (
@@ -124,7 +134,10 @@ _ON_PATH = (
 
 
 def context(cursor: Cursor, project_id: str, tip: Parent) -> list[ContextItem]:
-    """The items of the thread that ends with *tip*, oldest first: one range scan for each lane on the way."""
+    """The items of the thread that ends with *tip*, oldest first: one range scan for each lane on the way.
+
+    Raises ContentShredded, ContentUnreadable.
+    """
     project = packed(ids.PROJECT, project_id)
     if tip.single_lane:
         done = cursor.execute(_ONE_LANE, (project, packed(ids.EXCHANGE, tip.lane), tip.depth))
@@ -133,7 +146,9 @@ def context(cursor: Cursor, project_id: str, tip: Parent) -> list[ContextItem]:
         done = cursor.execute(_MANY_LANES, (packed(ids.EXCHANGE, tip.id), project, project, project))
     return remaining(
         [
-            ContextItem._make(row) if row[-1][:1] == b"{" else ContextItem._make((*row[:-1], inflate(row[-1])))
+            ContextItem._make(row)
+            if row[-1][:1] == b"{"
+            else ContextItem._make((*row[:-1], cursor.vault.body(cursor.execute, project_id, row[-1])))
             for row in done.fetchall()
         ]
     )

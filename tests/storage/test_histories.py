@@ -81,8 +81,8 @@ class TestKnown:
         noise = [jsontext.digest(b"%d" % number) for number in range(histories.MANY - 1)]
         with direct.reading(acme.database) as cursor:
             for others in (noise[:0], noise[:1], noise[: histories.FEW], noise):
-                assert histories.known(cursor, [*others, own]) == {own}
-            assert histories.known(cursor, noise) == set()
+                assert histories.known(cursor, acme.project, [*others, own]) == {own}
+            assert histories.known(cursor, acme.project, noise) == set()
 
 
 class TestPlans:
@@ -99,7 +99,7 @@ class TestPlans:
         with Plans(acme.database) as plans:
             (candidate,) = found(acme, keys[0])
             with direct.reading(acme.database) as cursor:
-                assert histories.known(cursor, keys) == {keys[0]}
+                assert histories.known(cursor, acme.project, keys) == {keys[0]}
                 assert len(histories.answer(cursor, acme.project, candidate.parent)) == 1
             with acme.database.reading(acme.project) as scope:
                 assert len(histories.steps(scope, own)) == 1

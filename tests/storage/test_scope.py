@@ -43,6 +43,8 @@ FROM_AN_EXCHANGE = {
 }
 # test_idempotency.py, tests/api/test_trees.py
 ELSEWHERE = {"idempotency.release", "trees.children", "trees.tips"}
+# They read no row: they open what is in one.
+OF_ROWS = {"exchanges.of_row", "trees.node"}
 
 
 def taking_a_scope(module: ModuleType) -> set[str]:
@@ -66,7 +68,7 @@ class TestScope:
     def test_every_function_is_tried_here(self) -> None:
         rooms = (exchanges, histories, idempotency, trees)
         functions = {name for room in rooms for name in taking_a_scope(room)}
-        assert functions == {*BY_ID, *FROM_AN_EXCHANGE, *ELSEWHERE}
+        assert functions == {*BY_ID, *FROM_AN_EXCHANGE, *ELSEWHERE, *OF_ROWS}
 
     @pytest.mark.parametrize("name", BY_ID)
     def test_another_projects_rows_are_not_there(self, acme: Keeper, globex: Keeper, theirs: str, name: str) -> None:

@@ -60,11 +60,12 @@ def heads(scope: Scope, after: str | None) -> list[Head]:
     """The next exchanges, and what they say of their contents."""
     plain = "id parent_id lane depth input_count status origin question answer".split()
     lacks = [_is_missing(_e.c[name], _e.c.project_id).label(f"no_{name}") for name in _HASHES]
-    rows = scope.connection.execute(following(scope, select(*(_e.c[name] for name in plain), *lacks), after))
+    rows = scope.connection.execute(following(scope, select(*(_e.c[name] for name in plain), *lacks), after)).fetchall()
     found = []
     for row in rows:
         gone = tuple(name for name, is_gone in zip(_HASHES, row[len(plain) :], strict=True) if is_gone)
-        found.append(Head._make((*row[: len(plain)], gone)))
+        lines = (scope.line(row.question), scope.line(row.answer))
+        found.append(Head._make((*row[: len(plain) - 2], *lines, gone)))
     return found
 
 
@@ -96,7 +97,7 @@ def at(scope: Scope, spots: Collection[Spot]) -> dict[Spot, list[Kept]]:
         wanted = query.where(or_(*(and_(_i.c.lane == lane, _i.c.depth == depth) for lane, depth in some)))
         for row in scope.connection.execute(wanted.order_by(_i.c.lane, _i.c.depth, _i.c.position)):
             body = row.body if row.body is not None else row.shared
-            item = Item(row.type, body or b"{}", row.item_id, row.role, row.call_id, row.name)
+            item = Item(row.type, scope.body(body) if body else b"{}", row.item_id, row.role, row.call_id, row.name)
             found.setdefault((row.lane, row.depth), []).append(Kept(row.position, row.output, item))
     return found
 

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Row, and_, func, select
 
+from convstore.errors import ContentShredded
 from convstore.storage import tables
 from convstore.storage.checkup import BATCH, Spot, chunks, following, own
 from convstore.storage.scope import Scope
@@ -132,8 +133,17 @@ def members(scope: Scope, exchange_ids: Collection[str], *, lock: bool = False) 
     for some in chunks(sorted(exchange_ids)):
         query = own(scope, select(*columns)).where(_e.c.id.in_(some)).order_by(_e.c.id)
         rows = scope.connection.execute(query.with_for_update() if lock else query)
-        found += [Member(*row) for row in rows]
+        found += [Member(**{**row._mapping, **_opened(scope, row)}) for row in rows.fetchall()]
     return found
+
+
+def _opened(scope: Scope, row: Row[Any]) -> dict[str, Any]:
+    """What of a member may be sealed."""
+    lines = {name: scope.line(row._mapping[name]) for name in ("question", "answer")}
+    try:
+        return {**lines, "fingerprint": scope.bytes(row.fingerprint)}
+    except ContentShredded:
+        return {**lines, "fingerprint": None}
 
 
 def lanes_with_items(scope: Scope, lanes: Collection[str]) -> set[str]:

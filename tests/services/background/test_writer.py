@@ -29,7 +29,7 @@ class Response:
     def __init__(self, keeper: Keeper, *, quick: bool = True, process: bytes = PROCESS) -> None:
         self.told: list[Stop] = []
         self.id = running(keeper, process)
-        self.out = Outgoing(self.id, process, 2, 2, self.told.append, quick=quick)
+        self.out = Outgoing(keeper.project, self.id, process, 2, 2, self.told.append, quick=quick)
 
     def say(self, *words: str) -> None:
         for word in words:
@@ -46,7 +46,7 @@ def numbers(deps: Deps, response: Response) -> list[tuple[int | None, int | None
 
 class TestOutgoing:
     def out(self, *, quick: bool = True) -> Outgoing:
-        return Outgoing("resp_" + "0" * 32, PROCESS, 2, 2, lambda _: None, quick=quick)
+        return Outgoing("proj_" + "0" * 32, "resp_" + "0" * 32, PROCESS, 2, 2, lambda _: None, quick=quick)
 
     def test_nothing_to_write_is_never_due(self) -> None:
         assert self.out().due() is None
