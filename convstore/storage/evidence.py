@@ -42,9 +42,7 @@ def contents(
         return contents_within(cursor, project_id, {*requests, *answers})
 
 
-def contents_within(
-    cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]
-) -> tuple["Contents", "Contents"]:
+def contents_within(cursor: Cursor, project_id: bytes, exchanges: Collection[bytes]) -> tuple["Contents", "Contents"]:
     """The same in somebody's transaction."""
     opener = Opener(cursor, project_id)
     both = {

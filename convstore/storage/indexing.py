@@ -58,14 +58,8 @@ def terms(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> Mapp
 
     Nothing on PostgreSQL, which need not be told.
     """
-    if not database.is_sqlite:
-        return {}
-    try:
-        # Also where turns are indexed without their words by now: these may be from before.
-        return _terms(scope, exchange_ids, whole=True, said=True)
-    except ContentShredded:
-        # Its words went when it was shredded.
-        return _terms(scope, exchange_ids, whole=True, said=False)
+    # Also where turns are indexed without their words by now: these may be from before.
+    return _terms(scope, exchange_ids, whole=True, said=True) if database.is_sqlite else {}
 
 
 def forget(
@@ -136,8 +130,18 @@ def _terms(scope: Scope, exchange_ids: Sequence[str], *, whole: bool, said: bool
         known[row.id] = (row.api_key_id, bool(row.repeats) and not whole, cost)
     read = {own: exchanges.get(scope, own, hidden=True) for own in known}
     there = {own: exchange for own, exchange in read.items() if exchange is not None}
-    items = exchanges.items_of(scope, {(each.lane, each.depth): own for own, each in there.items()})
+    items = _left(scope, {(each.lane, each.depth): own for own, each in there.items()})
     return {own: _of(scope, exchange, items[own], *known[own], words=said) for own, exchange in there.items()}
+
+
+def _left(scope: Scope, places: dict[tuple[str, int], str]) -> dict[str, list[exchanges.Placed]]:
+    """The items of exchanges; none of those that were shredded."""
+    try:
+        return exchanges.items_of(scope, places)
+    except ContentShredded:
+        if len(places) == 1:
+            return {own: [] for own in places.values()}
+    return {own: items for place, own in places.items() for items in _left(scope, {place: own}).values()}
 
 
 def _of(

@@ -34,8 +34,8 @@ def check(database: Database) -> None:
     missing = sorted(each.hex() for each in wanted if each not in database.vault.masters)
     if missing:
         raise Misconfigured(
-            f"CONVSTORE_STORAGE_KEY: what is stored is encrypted under the key {', '.join(missing)}, which is not here. "
-            "Set it, or add it to CONVSTORE_STORAGE_KEYS_OLD."
+            f"CONVSTORE_STORAGE_KEY: what is stored is encrypted under the key {', '.join(missing)}, which is not "
+            "here. Set it, or add it to CONVSTORE_STORAGE_KEYS_OLD."
         )
 
 

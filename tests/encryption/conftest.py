@@ -3,6 +3,7 @@ test. The older tests' are the noise.
 """
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,8 +55,9 @@ class Stage:
         url = self.deps.database.engine.url
         if self.deps.database.is_sqlite:
             for suffix in ("", "-wal"):
-                with open(f"{url.database}{suffix}", "rb") as file:
-                    found.append(file.read())
+                # By another process: to close the file here would take SQLite's locks on it away.
+                read = subprocess.run(["cat", f"{url.database}{suffix}"], capture_output=True, check=True)
+                found.append(read.stdout)
         return b"\n".join(found)
 
 
@@ -110,3 +112,8 @@ def packed(client: Client) -> bytes:
 def other(stage: Stage, **changes: Any) -> staged:
     """A service on the same store with other settings."""
     return staged(replace(stage.settings, **changes), stage.upstream)
+
+
+def unsealed(stage: Stage) -> staged:
+    """One that seals nothing any more, and opens what is sealed."""
+    return other(stage, storage_key="", storage_keys_old=stage.settings.storage_key)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.api.test_audit import checked, project_of
 from tests.conftest import Client
-from tests.encryption.conftest import Stage, other, packed
+from tests.encryption.conftest import Stage, packed, unsealed
 from tests.local_upstream import answer, message
 
 BIG = "haystack " * 3_000
@@ -61,13 +61,13 @@ class TestStore:
         assert b"seen" in everything
 
     def test_without_a_key_it_is_everywhere(self, stage: Stage) -> None:
-        with other(stage, storage_key="") as plain:
+        with unsealed(stage) as plain:
             talk(plain, plain.client(), "qz")
             everything = plain.everything().lower()
             assert [word for word in WORDS if f"{word}qz".encode() not in everything] == []
 
     def test_it_reads_back(self, stage: Stage, alice: Client) -> None:
-        first, second, third, branched, fourth, fifth = talk(stage, alice)
+        first, _, third, branched, fourth, fifth = talk(stage, alice)
         got = alice.get(f"/v1/responses/{first}").json
         assert got["instructions"] == "pangolin instructs"
         assert got["output"][0]["content"][0]["text"] == "quetzal answered"
@@ -91,7 +91,7 @@ class TestStore:
         talk(stage, alice)
         sealed = [each.body["input"] for each in stage.upstream.questions]
         stage.upstream.forget()
-        with other(stage, storage_key="") as plain:
+        with unsealed(stage) as plain:
             talk(plain, plain.client())
         assert [each.body["input"] for each in stage.upstream.questions] == sealed
         assert len(sealed) == 6
@@ -136,14 +136,14 @@ def context_of(client: Client, own: str) -> Any:
 
 class TestSwitching:
     def test_a_plain_store_goes_on_encrypted_and_plain_again(self, stage: Stage) -> None:
-        with other(stage, storage_key="") as plain:
+        with unsealed(stage) as plain:
             client = plain.client()
             first = client.ask("Plain as day")
         sealing = Client(stage.app, client.key)
         second = sealing.ask("zorilla at night", after=first["id"])
         assert b"zorilla" not in stage.everything()
         assert len(sealing.get(f"/v1/responses/{second['id']}/thread").json["data"]) == 2
-        with other(stage, storage_key="", storage_keys_old=stage.settings.storage_key) as off:
+        with unsealed(stage) as off:
             again = Client(off.app, client.key)
             third = again.ask("Plain again", after=second["id"])
             texts = again.get(f"/v1/responses/{third['id']}/input_items?order=asc").json["data"]
@@ -156,7 +156,7 @@ class TestSwitching:
 
     def test_a_history_of_before_is_recognised_since(self, stage: Stage) -> None:
         stage.upstream.will(answer(message("Said before")))
-        with other(stage, storage_key="") as plain:
+        with unsealed(stage) as plain:
             client = plain.client()
             first = client.ask("Begun before")["id"]
         sealing = Client(stage.app, client.key)
@@ -184,7 +184,7 @@ class TestSearch:
     def test_no_word_is_in_the_index(self, stage: Stage, alice: Client) -> None:
         alice.ask("chinchilla")
         alice.get("/v1/responses?model=gpt-5.4")
-        with other(stage, storage_key="", storage_keys_old=stage.settings.storage_key) as off:
+        with unsealed(stage) as off:
             assert Client(off.app, alice.key).get("/v1/responses?q=chinchilla").json["data"] == []
 
 
