@@ -1,13 +1,16 @@
 """What was said is nowhere in the store, and reads back as it was."""
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.api.test_audit import checked, project_of
+from tests.cli.house import _work
 from tests.conftest import Client
 from tests.encryption.conftest import Stage, packed, unsealed
-from tests.local_upstream import answer, message
+from tests.local_upstream import answer, error, message, wait_until
 
 BIG = "haystack " * 3_000
 
@@ -197,3 +200,57 @@ class TestSecrets:
         assert form(key) not in said
         assert bytes.fromhex(key) not in stage.everything()
         assert form(key).encode() not in stage.everything()
+
+
+class TestWorkers:
+    @pytest.fixture(autouse=True)
+    def worker(self, stage: Stage) -> Iterator[None]:
+        over = threading.Event()
+        thread = threading.Thread(target=_work, args=(stage.deps, over))
+        thread.start()
+        yield
+        over.set()
+        thread.join(30)
+
+    def test_background_responses_and_their_journals(self, stage: Stage, alice: Client) -> None:
+        stage.upstream.will(answer(message("margay answered")))
+        queued = alice.ask("serval asked", background=True, stream=False)
+        done = wait_until(lambda: self.ended(alice, f"/v1/responses/{queued['id']}"))
+        assert done["output"][0]["content"][0]["text"] == "margay answered"
+        stage.upstream.will(answer(message("fossa answered")))
+        followed = alice.stream("civet asked", background=True)
+        assert followed[-1]["response"]["output"][0]["content"][0]["text"] == "fossa answered"
+        again = alice.get(f"/v1/responses/{followed[-1]['response']['id']}?stream=true&starting_after=1")
+        assert b"fossa answered" in again.data
+        everything = stage.everything()
+        assert [word for word in (b"serval", b"margay", b"civet", b"fossa") if word in everything] == []
+        assert stage.sql("SELECT count(*) FROM journal")[0][0] > 0
+        assert checked(stage.deps, project_of(alice)) == []
+
+    def test_replays_with_edits(self, stage: Stage, alice: Client) -> None:
+        stage.upstream.will(answer(message("genet answered")), answer(message("linsang answered")))
+        own = alice.ask("kinkajou asked")["id"]
+        asked = alice.post(f"/v1/responses/{own}/replay", json={"overrides": {"instructions": "olingo instructs"}})
+        assert asked.status_code in (200, 202), asked.text
+        path = f"/v1/replays/{asked.json['id']}"
+        done = wait_until(
+            lambda: next((each for each in [alice.get(path).json] if each["status"] == "completed"), None)
+        )
+        assert done["runs"][0]["status"] == "completed"
+        everything = stage.everything()
+        words = (b"kinkajou", b"genet", b"linsang", b"olingo")
+        assert [word for word in words if word in everything] == []
+
+    def ended(self, client: Client, path: str) -> Any:
+        found = client.get(path).json
+        return found if found["status"] == "completed" else None
+
+
+class TestErrors:
+    def test_what_a_provider_says_of_a_failure_is_sealed(self, stage: Stage, alice: Client) -> None:
+        stage.upstream.will(error(400, "zebu is not allowed to be said"))
+        assert alice.create("A question").status_code == 400
+        assert b"zebu" not in stage.everything()
+        (listed,) = alice.get("/v1/responses").json["data"]
+        assert listed["status"] == "failed"
+        assert checked(stage.deps, project_of(alice)) == []
