@@ -10,8 +10,9 @@ See docs/decisions/0015-erasure.md.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from convstore import ids
@@ -19,12 +20,13 @@ from convstore.domain import erasing, fingerprints, jsontext, preview
 from convstore.domain.erasing import Erased, What
 from convstore.domain.exchange import ADDED
 from convstore.domain.items import SEALED, Item
+from convstore.errors import ContentShredded
 from convstore.storage import descent, direct, evidence, holds, indexing
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 from convstore.storage.statements import each
-from convstore.storage.types import deflate, inflate, micros
+from convstore.storage.types import deflate, micros
 
 # Exchanges of one transaction: SQLite's writers wait for its end.
 MOST = 200
@@ -148,7 +150,22 @@ class _Batch:
             *wanted,
             *UNFINISHED,
         )
-        return [_row(row) for row in found]
+        return [self._opened(_row(row)) for row in found]
+
+    def _opened(self, row: Row) -> Row:
+        """A row with what was sealed of it opened; nothing, where its key is destroyed."""
+        try:
+            fingerprint = self.scope.bytes(row.fingerprint)
+        except ContentShredded:
+            fingerprint = None
+        error, attempts = self.scope.line(row.error), self.scope.line(row.attempts)
+        return replace(row, fingerprint=fingerprint, error=error, attempts=attempts)
+
+    def _body(self, stored: bytes | None) -> bytes:
+        try:
+            return self.database.vault.body(self.scope.ask, self.scope.project_id, stored) if stored else b""
+        except ContentShredded:
+            return b""
 
     def childless(self, rows: Sequence[Row]) -> list[Row]:
         """Those that nothing continues which stays."""
@@ -183,7 +200,7 @@ class _Batch:
         for lane, depth, position, output, kind, role, call_id, name, body in self.read(
             _ITEMS.format(_marks(rows)), self.project, *(row.id for row in rows), self.project
         ):
-            item = Item(kind, inflate(body) if body else b"", role=role, call_id=call_id, name=name)
+            item = Item(kind, self._body(body), role=role, call_id=call_id, name=name)
             left = erasing.marker(item, output=bool(output))
             said[own[lane, depth].id][bool(output)].append(left)
             sealed = erasing.SEALED_BY if left.type in SEALED else None
@@ -235,7 +252,8 @@ class _Batch:
             self.project,
             *own,
         )
-        pairs = [(mark, row.id) for row in rows for mark in _fingerprints(row)]
+        forms = partial(self.database.vault.forms, self.scope.ask, self.scope.project_id)
+        pairs = [(form, row.id) for row in rows for mark in _fingerprints(row) for form in forms(mark)]
         for mark, exchange in pairs:
             self.run(
                 "fingerprints", "DELETE FROM fingerprints WHERE fingerprint = ? AND exchange_id = ?", mark, exchange
@@ -278,7 +296,10 @@ class _Batch:
         """What replays of these, or replays that made these, were asked to change; who is at it, stops."""
         marks = _marks(own)
         found = self.read(_REPLAYS.format(marks, marks, marks), self.project, *own, *own, *own)
-        for replay, plan in found:
+        for replay, stored in found:
+            plan = self.scope.line(stored)
+            if plan is None:
+                continue
             kept = jsontext.loads(plan)
             kept["overrides"] = {}
             self.run("replays", _REPLAY, jsontext.dumps(kept).decode(), self.now, self.project, replay)
