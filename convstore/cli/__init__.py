@@ -13,6 +13,7 @@ from convstore.cli.db import db
 from convstore.cli.demo import demo, model
 from convstore.cli.diff import diff
 from convstore.cli.doctor import doctor
+from convstore.cli.erasures import erasures
 from convstore.cli.holds import holds
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
@@ -39,7 +40,7 @@ def cli(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit, retention, holds)
+_OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit, erasures, retention, holds)
 _CONVERSATIONS = (search, tree, thread, branch, replay, diff)
 _MONEY = (cost, prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):

@@ -140,6 +140,21 @@ class Door(Protocol):
     def audited(self, asked: Mapping[str, str]) -> Json:
         """A page of entries; asked: as in the query of the API."""
 
+    def preview_erasure(self, body: bytes) -> Json:
+        """What an erasure would be about."""
+
+    def erase(self, body: bytes) -> Json:
+        """A new one, on record."""
+
+    def erasure(self, erasure_id: str) -> Json:
+        """One of them."""
+
+    def erasures(self, limit: int) -> Json:
+        """The newest."""
+
+    def purge(self) -> bool:
+        """The traces of all of them removed from the file. False when others did not let it."""
+
     def working(self) -> AbstractContextManager[None]:
         """While this lasts, somebody runs what replays consist of."""
 

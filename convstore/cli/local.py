@@ -17,6 +17,7 @@ from convstore.services import (
     audit,
     budgets,
     costs,
+    erasures,
     holds,
     prices,
     projects,
@@ -292,6 +293,30 @@ class Local:
         from convstore.schemas.costs import of_query
 
         return csv.report(costs.report(self.deps, self.project_id, of_query({**query, "format": "csv"})).as_dict())
+
+    @as_call("erasures.preview")
+    def preview_erasure(self, body: bytes) -> Json:
+        from convstore.schemas.erasures import wanted_erasure
+
+        return erasures.preview(self.deps, self._principal, wanted_erasure(body)[0])
+
+    @as_call("erasures.create")
+    def erase(self, body: bytes) -> Json:
+        from convstore.schemas.erasures import wanted_erasure
+
+        return erasures.create(self.deps, self._principal, wanted_erasure(body)[0]).as_dict()
+
+    @as_call("erasures.get")
+    def erasure(self, erasure_id: str) -> Json:
+        return erasures.get(self.deps, self.project_id, erasure_id).as_dict()
+
+    @as_call("erasures.list")
+    def erasures(self, limit: int) -> Json:
+        return _listed(erasures.listed(self.deps, self.project_id, Page(limit=limit)))
+
+    @as_call("erasures.purge")
+    def purge(self) -> bool:
+        return erasures.purge(self.deps, self.project_id)
 
     def working(self) -> AbstractContextManager[None]:
         return own_worker.working(self.deps, self._settings, self._config_path)

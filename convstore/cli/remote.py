@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from convstore.cli.door import Answered, Json
 from convstore.domain import jsontext
+from convstore.errors import InvalidRequest
 from convstore.upstream.peer import THINKING_S, Peer
 
 # As many exchanges of a tree at a time as the service gives.
@@ -139,6 +140,21 @@ class Remote:
 
     def audited(self, asked: Mapping[str, str]) -> Json:
         return _object(self._peer.get("/v1/audit", **asked).json())
+
+    def preview_erasure(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/erasures", body).json())
+
+    def erase(self, body: bytes) -> Json:
+        return _object(self._peer.post("/v1/erasures", body).json())
+
+    def erasure(self, erasure_id: str) -> Json:
+        return _object(self._peer.get(f"/v1/erasures/{_part(erasure_id)}").json())
+
+    def erasures(self, limit: int) -> Json:
+        return _object(self._peer.get("/v1/erasures", limit=limit).json())
+
+    def purge(self) -> bool:
+        raise InvalidRequest("A file is purged where it is: leave --url out, and say whose with --project.")
 
     def working(self) -> AbstractContextManager[None]:
         # Workers are the service's own affair.
