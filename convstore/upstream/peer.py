@@ -139,7 +139,7 @@ class Peer:
         except requests.RequestException as error:
             raise PeerUnreachable(f"The service at {self._root} cannot be reached.") from error
         answer = Answer(self, response)
-        if response.status_code != 200:
+        if response.status_code not in (200, 202):
             raise self._refused(response.status_code, answer)
         return answer
 

@@ -1,7 +1,11 @@
 """`convstore erasures`: at both doors, on both engines."""
 
+import io
 import json
 
+import pytest
+
+from convstore.services import recovery
 from tests.cli.house import House
 
 
@@ -19,8 +23,11 @@ class TestErasures:
 
     def test_it_is_done_and_shown(self, house: House) -> None:
         own = told(house)
+        # As a process of the service has them: with each it forgets what is to be erased.
+        stop = recovery.start_beating(house.deps, 0.1)
         with house.worker():
             ran = house.run("erasures", "create", "--user", "zoe", "--yes", "--json", "--no-purge")
+        stop()
         assert ran.code == 0, ran.err
         receipt = json.loads(ran.out)
         assert (receipt["status"], receipt["counts"]["exchanges"]) == ("completed", 1)
@@ -32,8 +39,9 @@ class TestErasures:
         if not house.is_remote:
             assert json.loads(house.output("erasures", "show", receipt["id"], "--json"))["purged_at"]
 
-    def test_it_asks_before(self, house: House) -> None:
+    def test_it_asks_before(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         own = told(house)
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
         ran = house.run("erasures", "create", "--user", "zoe")
         assert ran.code == 1
         assert "Erase it for good?" in ran.err + ran.out
