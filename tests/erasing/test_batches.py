@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from convstore.services import erasing
+from convstore.services import doctor, erasing
 from convstore.services.deps import Deps
 from tests.api.test_audit import project_of
 from tests.conftest import Client
@@ -72,3 +72,39 @@ class TestRemove:
         assert (done.exchanges, done.conversations) == (2, 1)
         left = dump(deps)
         assert b"Yellow" not in left and b"yves" not in left
+
+
+class TestTheDoctor:
+    def test_finds_nothing_wrong_afterwards(self, deps: Deps, app: Flask, alice: Client, project: str) -> None:
+        call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"where":"Zulu"}'}
+        root = alice.ask("Root")["id"]
+        mine = alice.ask([{"role": "user", "content": "Zulu"}, call, output("c1")], after=root)["id"]
+        tip = alice.ask("Tip", after=mine)["id"]
+        fork = alice.ask("Fork", after=root)["id"]
+        erasing.erase(deps, project, "erasure_x", [mine])
+        erasing.drop_payloads(deps, project, "erasure_x")
+        erasing.remove(deps, project, "erasure_y", [fork])
+        erasing.drop_payloads(deps, project, "erasure_y")
+        assert list(doctor.examine(deps)) == []
+        shown = alice.get(f"/v1/responses/{tip}/input_items?order=asc").json["data"]
+        assert [(each["type"], each.get("call_id")) for each in shown[2:5]] == [
+            ("message", None),
+            ("function_call", "c1"),
+            ("function_call_output", "c1"),
+        ]
+        assert shown[3]["arguments"] == "{}" and shown[4]["output"] == "[erased]"
+        assert b"Zulu" not in dump(deps)
+
+    def test_nor_when_a_first_child_went(self, deps: Deps, app: Flask, alice: Client, project: str) -> None:
+        root = alice.ask("Root")["id"]
+        first = alice.ask("First", after=root)["id"]
+        second = alice.ask("Second", after=root)["id"]
+        erasing.remove(deps, project, "erasure_y", [first])
+        third = alice.ask("Third", after=root)["id"]
+        assert list(doctor.examine(deps)) == []
+        children = alice.get(f"/v1/responses/{root}/children").json["data"]
+        assert {each["id"] for each in children} == {second, third}
+
+
+def output(call_id: str) -> dict[str, str]:
+    return {"type": "function_call_output", "call_id": call_id, "output": "Zulu"}
