@@ -10,6 +10,7 @@ from convstore.services.jobs import Wanted
 from convstore.services.kinds import KINDS
 from convstore.services.paging import Page
 from convstore.services.running_job import Cancelled, RunningJob
+from convstore.services.worker import Options, Worker
 from convstore.storage import queue
 from tests.conftest import Client
 from tests.retention.test_rules import made
@@ -96,3 +97,12 @@ class TestWork:
         job.cancel()
         with pytest.raises(Cancelled):
             KINDS[sweeping.JOB].run(deps, job)
+
+    def test_a_worker_asks_for_it(self, deps: Deps, alice: Client, acme: str) -> None:
+        made(alice)
+        later(deps, hours=2)
+        for sweep, asked in ((None, 0), (HOUR, 1)):
+            worker = Worker(deps, Options(sweep=sweep))
+            worker._asked_at = float("-inf")
+            worker._watch_once()
+            assert waiting(deps, acme) == asked
