@@ -134,12 +134,10 @@ def _of(scope: Scope, active: Sequence[Hold], wanted: set[str]) -> set[str]:
 def _by_person(scope: Scope, active: Sequence[Hold], some: Sequence[str]) -> set[str]:
     """The conversations in which an exchange, or which themselves, are what these holds are for."""
     opens = _e.alias("opens")
-    tells = [_e.c.user.in_([hold.wanted.user for hold in active if hold.wanted.user is not None])]
-    tells.append(
-        _e.c.safety_identifier.in_(
-            [hold.wanted.safety_identifier for hold in active if hold.wanted.safety_identifier is not None]
-        )
-    )
+    tells = []
+    for name in ("user", "safety_identifier"):
+        wanted = [getattr(hold.wanted, name) for hold in active if getattr(hold.wanted, name) is not None]
+        tells += [_e.c[name].in_(wanted)] if wanted else []
     labels = [hold for hold in active if hold.wanted.metadata is not None]
     if labels:
         tells.append(_e.c.metadata.is_not(None))
@@ -147,7 +145,8 @@ def _by_person(scope: Scope, active: Sequence[Hold], some: Sequence[str]) -> set
     query = (
         select(opens.c.conversation_id, _e.c.user, _e.c.safety_identifier, _e.c.metadata)
         .select_from(opens.join(_e, _e.c.lane == opens.c.id))
-        .where(opens.c.project_id == scope.project_id, opens.c.conversation_id.in_(some))
+        # Asked of the exchanges alone: SQLite would look for the lanes among all of the project's.
+        .where(_e.c.project_id == scope.project_id, opens.c.conversation_id.in_(some))
         .where(literal_column("opens.lane = opens.id"), or_(*tells))
     )
     kept: set[str] = set()

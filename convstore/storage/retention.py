@@ -76,7 +76,8 @@ def conversations(scope: Scope, conversation_ids: Sequence[str], *, metadata: bo
             _t.c.erasure_id,
         )
         .select_from(opens.join(_e, _e.c.lane == opens.c.id).outerjoin(_t, erased))
-        .where(opens.c.project_id == scope.project_id, opens.c.conversation_id.in_(conversation_ids))
+        # Asked of the exchanges alone: SQLite would look for the lanes among all of the project's.
+        .where(_e.c.project_id == scope.project_id, opens.c.conversation_id.in_(conversation_ids))
         .where(literal_column("opens.lane = opens.id"))
     )
     found: dict[str, list[Member]] = {own: [] for own in conversation_ids}
