@@ -17,7 +17,7 @@ from convstore.cli import door, recorded, tables, terminal
 from convstore.cli.door import Json, Place
 from convstore.cli.given import at_a_door
 from convstore.domain import jsontext
-from convstore.errors import InvalidRequest
+from convstore.errors import InvalidRequest, StorageUnavailable
 from convstore.services import audit, projects
 from convstore.services import retention as service
 from convstore.services.deps import Deps
@@ -126,9 +126,10 @@ def plan(place: Place, as_json: bool) -> None:
 @retention.command()
 @click.option("--project", "name", metavar="NAME", help="Only this one's rules.")
 @click.option("--limit", type=click.IntRange(1), help="Change so many exchanges at most, in each project.")
+@click.option("--purge", is_flag=True, help="Then remove the traces from the file: writers wait while it is copied.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def run(config_path: str | None, name: str | None, limit: int | None, as_json: bool) -> None:
+def run(config_path: str | None, name: str | None, limit: int | None, purge: bool, as_json: bool) -> None:
     """Let go what is due, in the database, while the service runs or not.
 
     It may be interrupted at any time; the next run goes on. What is to be removed is hidden first, and goes with the
@@ -138,11 +139,14 @@ def run(config_path: str | None, name: str | None, limit: int | None, as_json: b
     with bootstrap.working(config.load(config_path), role="command") as deps, _progress() as tell:
         migrations.check(deps.database)
         done = {project.name: _run(deps, project, limit, tell) for project in _wanted(deps, name)}
+        is_purged = not purge or service.purge(deps)
     if as_json:
         terminal.print_json({project: swept.as_dict() for project, swept in done.items()})
-        return
-    for project, swept in done.items():
-        click.echo(f"{terminal.line(project)}: {_summary(swept)}")
+    else:
+        for project, swept in done.items():
+            click.echo(f"{terminal.line(project)}: {_summary(swept)}")
+    if not is_purged:
+        raise StorageUnavailable("Others did not let the traces be removed. Try again: convstore retention run --purge")
 
 
 def _run(deps: Deps, project: Project, limit: int | None, tell: Tell) -> Swept:

@@ -16,7 +16,7 @@ from convstore.services import erasing
 from convstore.services.deps import Deps
 from convstore.services.erasing import Erased
 from convstore.storage import erasing as batches
-from convstore.storage import holds, retention, rules
+from convstore.storage import holds, purging, retention, rules
 
 # Exchanges looked at, and changed, at a time: SQLite has one writer, and turns wait for it.
 BATCH = 200
@@ -163,6 +163,11 @@ def drop_payloads(deps: Deps, project_id: str, swept: Swept) -> bool:
                 return False
             swept.erased += done
     return True
+
+
+def purge(deps: Deps) -> bool:
+    """Remove the traces of what went from the file; writers wait meanwhile. False when others did not let it."""
+    return purging.purge(deps.database)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,17 @@ class TestPlanAndRun:
         house.output("retention", "set", "all", "--content-days", "0")
         done = json.loads(house.shell.output("retention", "run", "--json", "--limit", "1"))
         assert {name: swept["content"]["exchanges"] for name, swept in done.items()} == {"acme": 1, "globex": 0}
+
+    def test_its_traces_are_removed_when_that_is_wanted(self, house: House) -> None:
+        house.ask("a word like quetzalcoatl", "and axolotl")
+        house.output("retention", "set", "all", "--content-days", "0")
+        house.shell.output("retention", "run", "--purge")
+        url = house.database_url
+        if url.startswith("sqlite"):
+            path = Path(url.removeprefix("sqlite:///"))
+            for file in (path, path.with_name(f"{path.name}-wal")):
+                held = file.read_bytes() if file.exists() else b""
+                assert b"quetzalcoatl" not in held and b"axolotl" not in held
 
     @once
     def test_nobodys_project_is_told(self, house: House) -> None:
