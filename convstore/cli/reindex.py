@@ -26,7 +26,10 @@ def reindex(config_path: str | None) -> None:
     with bootstrap.working(config.load(config_path)) as deps, _progress() as tell:
         migrations.check(deps.database)
         added = reindexing.reindex(deps, tell)
+        words = not deps.database.vault.seals
     click.echo(f"{added} exchanges were added to the index.")
+    if not words:
+        click.echo("What was said is encrypted: they are found by filters, not by words.", err=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from convstore.errors import StorageUnavailable
 from convstore.storage.database import Database
 from convstore.storage.seals import Seal
-from convstore.storage.vault import Vault
+from convstore.storage.vault import Sealer, Vault
 from convstore.telemetry import metrics
 
 
@@ -30,12 +30,14 @@ class Clash(Exception):
 class Cursor:
     """A driver's cursor that takes `?` on every engine and counts statements.
 
-    seals: what the transaction owes the audit log (strands.py). vault: what opens what was sealed.
+    seals: what the transaction owes the audit log (strands.py). vault: what opens what was sealed;
+    sealer: what has sealed what this one writes.
     """
 
     def __init__(self, cursor: Any, engine: str, vault: Vault, seals: list[Seal] | None = None) -> None:
         self._cursor = cursor
         self.vault = vault
+        self.sealer: Sealer | None = None
         self.is_sqlite = engine == "sqlite"
         self.statements = 0
         self.seals: list[Seal] = [] if seals is None else seals

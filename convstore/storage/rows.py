@@ -116,6 +116,8 @@ def transact(
         settle(seals, kept=False)
         raise
     settle(seals, kept=done)
+    if done and cursor.sealer is not None:
+        database.vault.kept(cursor.sealer)
     for write in writes if done else ():
         if isinstance(write, Insert) and write.table is tables.payloads:
             # Only now: what a transaction that failed wrote is not there.
@@ -164,6 +166,7 @@ def _whole(
     assert own is not None
     sealer = database.vault.sealer(cursor.execute, packed(ids.PROJECT, own) or b"")
     # The log commits to what was said, and to digests as they are stored: these stay whatever the keys become.
+    cursor.sealer = sealer
     marked = list(_unknown(database, own, sealed.marked(sealer, writes)))
     return [*sealed.sealed(sealer, marked), *_entries(database, cursor, marked, what)]
 

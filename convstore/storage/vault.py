@@ -156,6 +156,10 @@ class Vault:
         ask(_MAKE, (project, number, wrapped, key_id, micros(self._now())))
         return number
 
+    def kept(self, sealer: "Sealer") -> None:
+        """What was sealed is on disk, and so is the key that was seen there: it may be believed from now on."""
+        self._unsure.pop((sealer.project, sealer.key.number), None)
+
     def forget(self, project: bytes) -> None:
         """Ask for a project's keys anew next time."""
         self._rings.pop(project, None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from convstore import ids
 from convstore.errors import Misconfigured
 from convstore.services import storage_keys
 from convstore.storage import migrations
@@ -224,3 +225,39 @@ class TestShredding:
         environment["CONVSTORE_STORAGE_KEY"] = settings.storage_key
         command = [sys.executable, "-m", "convstore", "projects", "shred", name, "--yes"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+class TestCaching:
+    def test_a_key_is_believed_once_it_is_on_disk(self, stage: Stage) -> None:
+        with other(stage, key_cache_s=60.0) as caching:
+            alice, vault = caching.client(), caching.deps.database.vault
+            first = alice.ask("Sealed")["id"]
+            assert packed(alice) in vault._rings or alice.get(f"/v1/responses/{first}").status_code == 200
+            assert packed(alice) in vault._rings
+
+    def test_one_that_was_rolled_back_is_not(self, stage: Stage) -> None:
+        project = ids.new(ids.PROJECT)
+        with other(stage, key_cache_s=60.0) as caching:
+            database = caching.deps.database
+            with pytest.raises(RuntimeError), database.writing(project) as scope:
+                scope.sealed("Lost")
+                # Seen in its own transaction, it is not to be taken for kept.
+                scope.sealed("Lost, too")
+                raise RuntimeError
+            with database.writing(project) as scope:
+                stored = scope.sealed("Kept")
+            with database.reading(project) as scope:
+                assert scope.text(stored) == "Kept"
+            with stage.deps.database.reading(project) as scope:
+                assert scope.text(stored) == "Kept"
+
+    def test_a_shredded_key_works_no_longer_than_it_is_cached(self, stage: Stage) -> None:
+        with other(stage, key_cache_s=60.0) as caching:
+            alice = caching.client()
+            own = alice.ask("Sealed")["id"]
+            path = f"/v1/responses/{own}/input_items"
+            assert alice.get(path).status_code == 200
+            stage.sql("UPDATE storage_keys SET wrapped = '', destroyed_at = 1 WHERE project_id = :p", p=packed(alice))
+            assert alice.get(path).status_code == 200
+            caching.deps.database.vault.cache_s = 0.0
+            assert alice.get(path).status_code == 410

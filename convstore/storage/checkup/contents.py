@@ -8,6 +8,7 @@ from sqlalchemy import and_, or_, select, text, union_all
 from convstore.domain.checkup import Kept
 from convstore.domain.exchange import ADDED
 from convstore.domain.items import CALLS, OUTPUTS, Item
+from convstore.errors import ContentShredded
 from convstore.storage import tables
 from convstore.storage.checkup import Spot, chunks, following
 from convstore.storage.scope import Scope
@@ -64,7 +65,7 @@ def heads(scope: Scope, after: str | None) -> list[Head]:
     found = []
     for row in rows:
         gone = tuple(name for name, is_gone in zip(_HASHES, row[len(plain) :], strict=True) if is_gone)
-        lines = (scope.line(row.question), scope.line(row.answer))
+        lines = (_line(scope, row.question), _line(scope, row.answer))
         found.append(Head._make((*row[: len(plain) - 2], *lines, gone)))
     return found
 
@@ -97,9 +98,23 @@ def at(scope: Scope, spots: Collection[Spot]) -> dict[Spot, list[Kept]]:
         wanted = query.where(or_(*(and_(_i.c.lane == lane, _i.c.depth == depth) for lane, depth in some)))
         for row in scope.connection.execute(wanted.order_by(_i.c.lane, _i.c.depth, _i.c.position)):
             body = row.body if row.body is not None else row.shared
-            item = Item(row.type, scope.body(body) if body else b"{}", row.item_id, row.role, row.call_id, row.name)
+            item = Item(row.type, _body(scope, body) if body else b"{}", row.item_id, row.role, row.call_id, row.name)
             found.setdefault((row.lane, row.depth), []).append(Kept(row.position, row.output, item))
     return found
+
+
+def _line(scope: Scope, stored: str | None) -> str | None:
+    """A first line; an empty one, when it is shredded: it is not lacking."""
+    line = scope.line(stored)
+    return "" if line is None and stored is not None else line
+
+
+def _body(scope: Scope, stored: bytes) -> bytes:
+    """A body; an empty one, when it is shredded."""
+    try:
+        return scope.body(stored)
+    except ContentShredded:
+        return b"{}"
 
 
 def children(scope: Scope, exchange_ids: Sequence[str]) -> list[Child]:
