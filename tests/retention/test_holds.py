@@ -18,8 +18,8 @@ def made(client: Client, **members: Any) -> dict[str, Any]:
 
 def kept(deps: Deps, project: str, *exchanges: str) -> list[bool]:
     """Of each of these, whether it is held."""
-    with deps.database.transaction() as connection:
-        found = holds.held(holds.Scope(connection, project), exchanges)
+    with deps.database.writing(project, records=False) as scope:
+        found = holds.held(scope, exchanges)
     return [own in found for own in exchanges]
 
 
