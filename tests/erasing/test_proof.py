@@ -13,6 +13,7 @@ from convstore.services import erasing, recovery
 from convstore.services.deps import Deps
 from tests.audit.test_attacks import KEY, Log
 from tests.conftest import Client, FixedClock
+from tests.erasing.doing import dump
 
 
 @pytest.fixture
@@ -113,3 +114,25 @@ class TestAttacks:
         assert scene.kinds() == {"content_altered"}
         erasing.erase(scene.deps, scene.project, "erasure_y", [scene.tip])
         assert scene.check() == []
+
+
+class TestHistories:
+    def test_how_a_descendant_sent_what_is_erased_goes_and_it_still_verifies(
+        self, deps: Deps, app: Flask, alice: Client, noise: list[str]
+    ) -> None:
+        said: list[dict[str, Any]] = [{"role": "user", "content": "Zulu"}]
+        first = alice.ask(said)
+        text = first["output"][0]["content"][0]["text"]
+        said += [{"type": "message", "role": "assistant", "id": "msg_zebra", "content": text, "phase": "final"}]
+        second = alice.ask([*said, {"role": "user", "content": "Goes on"}])
+        log = Log(deps, alice)
+        assert b"msg_zebra" in dump(deps)
+        done = erasing.erase(deps, log.project, "erasure_x", [first["id"]])
+        assert done.histories == 1
+        assert erasing.drop_payloads(deps, log.project, "erasure_x") is not None
+        left = dump(deps)
+        assert b"msg_zebra" not in left and b"Zulu" not in left and b"Goes on" in left
+        assert log.check() == []
+        shown = alice.get(f"/v1/responses/{second['id']}/context").json
+        assert "[erased]" in str(shown)
+        assert alice.post(f"/v1/responses/{second['id']}/branch", json={"input": "Anew"}).status_code == 200
