@@ -129,7 +129,7 @@ def work(deps: Deps, job: RunningJob) -> None:
         left = _erase(deps, job, found)
         _drop(deps, job, found.id)
         with deps.database.writing(job.project_id) as scope:
-            if found.by == "conversation_id":
+            if found.by == "conversation_id" and not left.held:
                 erasures.undescribe(scope, str(found.value))
             erasures.note(scope, found.id, left)
             status = "purging" if found.purge else "completed"

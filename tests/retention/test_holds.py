@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from convstore import ids
+from convstore.services import erasures, jobs
 from convstore.services.deps import Deps
-from convstore.storage import holds
+from convstore.services.kinds import KINDS
+from convstore.services.running_job import RunningJob
+from convstore.storage import holds, queue
 from tests.conftest import Client
 
 
@@ -193,3 +196,40 @@ class TestTheDoor:
         found = alice.get("/v1/audit?limit=4").json["data"]
         said = [(entry["action"], entry["object_id"]) for entry in found]
         assert said == [("holds.release", hold), ("holds.list", None), ("holds.get", hold), ("holds.create", hold)]
+
+
+class TestErasures:
+    def test_what_is_held_is_not_erased_on_request_either(
+        self, deps: Deps, alice: Client, acme: str, thread: list[str]
+    ) -> None:
+        hold = made(alice, response_id=thread[0])
+        assert erased(deps, alice, acme, user="u1") == (0, 1)
+        assert alice.get(f"/v1/responses/{thread[1]}").json.get("erased") is None
+        alice.post(f"/v1/holds/{hold['id']}/release")
+        assert erased(deps, alice, acme, user="u1") == (1, 0)
+        assert alice.get(f"/v1/responses/{thread[1]}").json["erased"] is True
+
+    def test_nor_is_the_name_of_a_conversation(self, deps: Deps, alice: Client, acme: str, thread: list[str]) -> None:
+        own = conversation_of(alice, thread[0])
+        alice.post(f"/v1/conversations/{own}", json={"title": "Kept"})
+        hold = made(alice, conversation_id=own)
+        assert erased(deps, alice, acme, conversation_id=own) == (0, 4)
+        assert alice.get("/v1/conversations?limit=1").json["data"][0]["title"] == "Kept"
+        alice.post(f"/v1/holds/{hold['id']}/release")
+        assert erased(deps, alice, acme, conversation_id=own) == (4, 0)
+        assert alice.get("/v1/conversations?limit=1").json["data"][0]["title"] != "Kept"
+
+
+def erased(deps: Deps, client: Client, project: str, **selector: str) -> tuple[int, int]:
+    """An erasure, done: how many exchanges it erased, and how many it left because they are held."""
+    made = client.post("/v1/erasures", json={**selector, "purge": False})
+    assert made.status_code == 202, made.text
+    while True:
+        job = queue.take(deps.database, deps.process, [erasures.JOB], deps.clock())
+        assert job is not None
+        KINDS[erasures.JOB].run(deps, RunningJob(deps.database, job))
+        jobs.finish(deps, job, "completed")
+        if job.project_id == project:
+            break
+    counts = client.get(f"/v1/erasures/{made.json['id']}").json["counts"]
+    return counts["exchanges"], counts["held"]
