@@ -90,6 +90,8 @@ class staged:
         return Stage(self._settings, self._deps, create_app(self._settings, self._deps), self._upstream)
 
     def __exit__(self, *_: object) -> None:
+        # Who erases shared bodies waits for all processes that are on record.
+        recovery.leave(self._deps)
         self._deps.upstreams.close()
         self._deps.database.close()
 
