@@ -261,7 +261,7 @@ class TestItems:
             room.add(*[f"{number} {each}" for each in range(20)])
         read: list[Any] = []
         real = exchanges._body
-        monkeypatch.setattr(exchanges, "_body", lambda row: read.append(row) or real(row))
+        monkeypatch.setattr(exchanges, "_body", lambda scope, row: read.append(row) or real(scope, row))
         with counted() as taken:
             listing = conversations.items(room.deps, room.principal, room.id, Page(limit=7))
         assert len(listing.items) == len(read) == 7
