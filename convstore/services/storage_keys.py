@@ -18,7 +18,7 @@ from convstore.domain import calls
 from convstore.errors import Conflict, Misconfigured
 from convstore.services.deps import Deps
 from convstore.services.projects import ProjectNotFound
-from convstore.storage import everywhere, keys, resealing
+from convstore.storage import everywhere, holds, keys, resealing
 from convstore.storage.everywhere import Project
 from convstore.storage.scope import Scope
 from convstore.storage.vault import asking
@@ -33,6 +33,12 @@ class NothingToShred(Conflict):
     """Nothing of this project is encrypted, so there is no key to destroy. Rotate its bodies first."""
 
     code = "nothing_encrypted"
+
+
+class HoldStands(Conflict):
+    """A legal hold keeps what was said in this project. Release it first."""
+
+    code = "hold_stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,14 @@ def reseal(deps: Deps, tell: Tell, wait: Callable[[float], None] = time.sleep) -
 
 
 def shred(deps: Deps, name: str) -> int:
-    """Destroy the data keys of a project; how many there were. Raises ProjectNotFound, NothingToShred."""
+    """Destroy the data keys of a project; how many there were. Raises ProjectNotFound, NothingToShred, HoldStands."""
     with deps.database.transaction(records=True) as connection:
         project = everywhere.project(connection, name, for_update=True)
         if project is None:
             raise ProjectNotFound(f"No project has the name '{name}'.")
         calls.about(project.id, ids.pack(ids.PROJECT, project.id))
+        if holds.is_any(Scope(connection, project.id, deps.database.vault)):
+            raise HoldStands
         destroyed = keys.destroy(connection, project.id, deps.clock())
         if not destroyed:
             raise NothingToShred

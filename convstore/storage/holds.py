@@ -113,6 +113,11 @@ def conversations(scope: Scope, conversation_ids: Collection[str]) -> set[str]:
     return _of(scope, active, set(conversation_ids)) if active else set()
 
 
+def is_any(scope: Scope) -> bool:
+    """Whether anything of the project is to be kept. In a transaction that has the project's row, it stays so."""
+    return bool(_active(scope))
+
+
 def _active(scope: Scope) -> list[Hold]:
     return [_hold(row) for row in scope.connection.execute(_mine(scope).where(_h.c.released_at.is_(None)))]
 

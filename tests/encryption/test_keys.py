@@ -211,6 +211,19 @@ class TestShredding:
         stage.deps.database.vault.forget(packed(alice))
         assert {kind for kind, _ in checked(stage.deps, project_of(alice))} == {"content_shredded"}
 
+    def test_one_in_which_something_is_held_is_not(self, stage: Stage) -> None:
+        name = f"acme {secrets.token_hex(4)}"
+        alice = stage.client(name)
+        own = alice.ask("Evidence", user="u1")["id"]
+        hold = alice.post("/v1/holds", json={"name": "Case 7", "user": "u1"}).json["id"]
+        ran = self.shred(stage, name)
+        assert ran.returncode == 1
+        assert "legal hold" in ran.stderr
+        assert alice.get(f"/v1/responses/{own}").status_code == 200
+        alice.post(f"/v1/holds/{hold}/release")
+        assert self.shred(stage, name).returncode == 0
+        assert alice.get(f"/v1/responses/{own}").status_code == 410
+
     def test_one_without_keys_has_nothing_to_shred(self, stage: Stage) -> None:
         name = f"acme {secrets.token_hex(4)}"
         stage.client(name)
