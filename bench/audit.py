@@ -31,7 +31,12 @@ BODY = b'{"model":"gpt-5.4","input":"What does it cost to remember who asked?"}'
 
 def main() -> None:
     """Measure both engines and print medians."""
-    parser = argparse.ArgumentParser(prog="python -m bench.audit", description="What the audit log costs a turn.")
+    on_each("bench.audit", "What the audit log costs a turn.", measure)
+
+
+def on_each(name: str, what: str, measure: Callable[[str, databases.Database, int, int], None]) -> None:
+    """Measure on each engine, as the command line says. measure: takes engine, database, upstream's port and rounds."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=what)
     parser.add_argument("--rounds", type=int, default=30, help="batches of each kind, default 30")
     parser.add_argument("--servers", default="sqlite,postgres")
     chosen = parser.parse_args()

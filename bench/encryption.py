@@ -4,23 +4,18 @@ As bench.audit: turns through the application in this process, in small batches 
 PostgreSQL's. A turn that is not encrypted puts its words into the search index, one that is does not.
 """
 
-import argparse
 import statistics
 import sys
-import tempfile
 import warnings
-from contextlib import ExitStack
-from pathlib import Path
 
-from bench import databases, servers
-from bench.audit import spent
+from bench import databases
+from bench.audit import on_each, spent
 from convstore import bootstrap
 from convstore.app import create_app
 from convstore.config import Settings, UpstreamSettings
 from convstore.domain.sealing import Masters
 from convstore.services import keys
 from convstore.storage import migrations
-from convstore.telemetry import logs
 
 KEY = "5e" * 32
 BODY = b'{"model":"gpt-5.4","input":"What does it cost to keep what was said to oneself?"%s}'
@@ -29,18 +24,7 @@ DEPTH = 20
 
 def main() -> None:
     """Measure both engines and print medians."""
-    parser = argparse.ArgumentParser(prog="python -m bench.encryption", description="What encryption costs a turn.")
-    parser.add_argument("--rounds", type=int, default=30, help="batches of each kind, default 30")
-    parser.add_argument("--servers", default="sqlite,postgres")
-    chosen = parser.parse_args()
-    logs.configure("error", "json")
-    for engine in chosen.servers.split(","):
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
-            folder.chmod(0o755)
-            upstream = stack.enter_context(servers.upstream_running(folder, 1))
-            database = stack.enter_context(servers.database_running(engine, folder))
-            measure(engine, database, upstream.port, chosen.rounds)
+    on_each("bench.encryption", "What encryption costs a turn.", measure)
 
 
 def measure(engine: str, database: databases.Database, port: int, rounds: int) -> None:

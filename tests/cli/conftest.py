@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import openai
 import pytest
 import structlog
 
@@ -76,3 +77,15 @@ def house(
         yield made
     # The commands have set up the logs of their process, which is this one.
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def client(house: "House") -> Iterator[openai.OpenAI]:
+    """The official client, for the service of the house."""
+    with openai.OpenAI(
+        base_url=f"{house.url}/v1",
+        api_key=house.alice.key,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    ) as made:
+        yield made

@@ -1,7 +1,5 @@
 """What the demo prints of a run: by the real service, asked with the real client."""
 
-from collections.abc import Iterator
-
 import openai
 import pytest
 from rich.console import Console
@@ -15,17 +13,6 @@ pytestmark = [
     pytest.mark.parametrize("house", ["service"], indirect=True),
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
 ]
-
-
-@pytest.fixture
-def client(house: House) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=f"{house.url}/v1",
-        api_key=house.alice.key,
-        max_retries=0,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    ) as made:
-        yield made
 
 
 class TestCompare:
