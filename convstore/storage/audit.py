@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, select
 from convstore import ids
 from convstore.domain.audit import Commits
 from convstore.domain.calls import Call
-from convstore.storage import tables
+from convstore.storage import listing, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import transact_entry
 from convstore.storage.scope import Scope
@@ -94,15 +94,8 @@ def listed(
 ) -> list[Written]:
     """At most *limit* entries. after and before are ids, exclusive, in the direction of the list."""
     query = select(_a).where(*conditions)
-    if after is not None:
-        query = query.where(_a.c.id < after if newest_first else _a.c.id > after)
-    if before is not None:
-        query = query.where(_a.c.id > before if newest_first else _a.c.id < before)
-    from_the_end = before is not None and after is None
-    descending = newest_first != from_the_end
-    rows = scope.connection.execute(query.order_by(_a.c.id.desc() if descending else _a.c.id).limit(limit))
-    found = [_written(row) for row in rows]
-    return found[::-1] if from_the_end else found
+    rows = listing.page(scope, query, _a.c.id, limit, newest_first=newest_first, after=after, before=before)
+    return [_written(row) for row in rows]
 
 
 def _written(row: Row[Any]) -> Written:

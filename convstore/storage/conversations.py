@@ -18,7 +18,7 @@ from convstore.domain import preview
 from convstore.domain.conversation import Conversation
 from convstore.domain.exchange import Beginning
 from convstore.domain.fingerprints import Thread
-from convstore.storage import tables, turns
+from convstore.storage import listing, tables, turns
 from convstore.storage.database import Database
 from convstore.storage.direct import Clash, Cursor
 from convstore.storage.rows import Side, fingerprint_rows, item_rows, packed, payload_rows, transact
@@ -100,18 +100,11 @@ def listed(
     )
     for condition in _conditions(scope, wanted or Wanted()):
         query = query.where(condition)
-    if after is not None:
-        query = query.where(_c.c.id < after if newest_first else _c.c.id > after)
-    if before is not None:
-        query = query.where(_c.c.id > before if newest_first else _c.c.id < before)
-    backwards = before is not None and after is None
-    falling = newest_first != backwards
-    rows = scope.connection.execute(query.order_by(_c.c.id.desc() if falling else _c.c.id).limit(limit))
-    found = [
+    rows = listing.page(scope, query, _c.c.id, limit, newest_first=newest_first, after=after, before=before)
+    return [
         (Conversation(row.id, row.created_at, row.metadata.encode() if row.metadata else b"{}"), scope.line(row.title))
-        for row in rows.fetchall()
+        for row in rows
     ]
-    return found[::-1] if backwards else found
 
 
 def _title() -> Any:

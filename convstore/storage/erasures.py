@@ -9,7 +9,7 @@ from convstore import ids
 from convstore.domain import jsontext
 from convstore.domain.erasing import Erased
 from convstore.domain.erasure import Erasure, Wanted
-from convstore.storage import descent, direct, tables
+from convstore.storage import descent, direct, listing, tables
 from convstore.storage.database import Database
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
@@ -56,15 +56,8 @@ def listed(
 ) -> list[Erasure]:
     """Erasures in order of age; with *before* alone the last ones in front of it."""
     query = _mine(scope)
-    if after is not None:
-        query = query.where(_r.c.id < after if newest_first else _r.c.id > after)
-    if before is not None:
-        query = query.where(_r.c.id > before if newest_first else _r.c.id < before)
-    backwards = before is not None and after is None
-    falling = newest_first != backwards
-    rows = scope.connection.execute(query.order_by(_r.c.id.desc() if falling else _r.c.id).limit(limit))
-    found = [_erasure(row) for row in rows]
-    return found[::-1] if backwards else found
+    rows = listing.page(scope, query, _r.c.id, limit, newest_first=newest_first, after=after, before=before)
+    return [_erasure(row) for row in rows]
 
 
 def note(scope: Scope, erasure_id: str, done: Erased) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Row, literal_column, or_, select, update
 
 from convstore.domain import jsontext
 from convstore.domain.hold import Hold, Wanted
-from convstore.storage import tables
+from convstore.storage import listing, tables
 from convstore.storage.scope import Scope
 
 _h = tables.holds
@@ -65,15 +65,8 @@ def listed(
     query = _mine(scope)
     if released is not None:
         query = query.where(_h.c.released_at.is_not(None) if released else _h.c.released_at.is_(None))
-    if after is not None:
-        query = query.where(_h.c.id < after if newest_first else _h.c.id > after)
-    if before is not None:
-        query = query.where(_h.c.id > before if newest_first else _h.c.id < before)
-    from_the_end = before is not None and after is None
-    descending = newest_first != from_the_end
-    rows = scope.connection.execute(query.order_by(_h.c.id.desc() if descending else _h.c.id).limit(limit))
-    found = [_hold(row) for row in rows]
-    return found[::-1] if from_the_end else found
+    rows = listing.page(scope, query, _h.c.id, limit, newest_first=newest_first, after=after, before=before)
+    return [_hold(row) for row in rows]
 
 
 def release(scope: Scope, hold_id: str, now: datetime, api_key_id: str | None) -> bool:

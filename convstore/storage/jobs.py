@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, literal, select, update
 from convstore import ids
 from convstore.domain import jsontext
 from convstore.domain.job import Job, NewJob, Progress
-from convstore.storage import doorbell, tables
+from convstore.storage import doorbell, listing, tables
 from convstore.storage.scope import Scope
 from convstore.storage.statements import Insert
 from convstore.storage.types import micros
@@ -75,15 +75,8 @@ def listed(
     for column, wanted in ((_j.c.status, status), (_j.c.kind, kind)):
         if wanted is not None:
             query = query.where(column == wanted)
-    if after is not None:
-        query = query.where(_j.c.id < after if newest_first else _j.c.id > after)
-    if before is not None:
-        query = query.where(_j.c.id > before if newest_first else _j.c.id < before)
-    from_the_end = before is not None and after is None
-    descending = newest_first != from_the_end
-    rows = scope.connection.execute(query.order_by(_j.c.id.desc() if descending else _j.c.id).limit(limit))
-    found = [of_row(row) for row in rows]
-    return found[::-1] if from_the_end else found
+    rows = listing.page(scope, query, _j.c.id, limit, newest_first=newest_first, after=after, before=before)
+    return [of_row(row) for row in rows]
 
 
 def request_cancel(scope: Scope, job_id: str, process: bytes, now: datetime) -> tuple[Job, bool] | None:

@@ -10,7 +10,7 @@ from convstore import ids
 from convstore.domain import jsontext, replay, usage
 from convstore.domain.exchange import ADDED, is_kept
 from convstore.domain.replay import Plan, Replay, Run, Turn
-from convstore.storage import ledger, tables
+from convstore.storage import ledger, listing, tables
 from convstore.storage.rows import packed
 from convstore.storage.scope import Scope
 from convstore.storage.statements import MOST_PARAMETERS, Insert, Write
@@ -53,16 +53,9 @@ def listed(
 ) -> list[Replay]:
     """Replays in order of age; with *before* alone the last ones in front of it."""
     query = _mine(scope)
-    if after is not None:
-        query = query.where(_r.c.id < after if newest_first else _r.c.id > after)
-    if before is not None:
-        query = query.where(_r.c.id > before if newest_first else _r.c.id < before)
-    backwards = before is not None and after is None
-    falling = newest_first != backwards
-    rows = list(scope.connection.execute(query.order_by(_r.c.id.desc() if falling else _r.c.id).limit(limit)))
+    rows = listing.page(scope, query, _r.c.id, limit, newest_first=newest_first, after=after, before=before)
     runs = _runs(scope, [row.id for row in rows])
-    found = [_replay(scope, row, runs) for row in rows]
-    return found[::-1] if backwards else found
+    return [_replay(scope, row, runs) for row in rows]
 
 
 def turns(scope: Scope, replay_id: str) -> list[Turn]:
