@@ -122,7 +122,9 @@ def _content(content: Any) -> Any:
 
 
 def _part(part: Any) -> Any:
-    if not isinstance(part, Mapping) or part.get("type") not in _TEXTS:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    # An upstream may say anything, also what is in no set.
+    if not isinstance(kind, str) or kind not in _TEXTS:
         return part
     kept = {name: value for name, value in part.items() if value is not None and name not in _IGNORED_OF_PARTS}
     return {**kept, "type": "text"}

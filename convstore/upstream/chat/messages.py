@@ -11,12 +11,11 @@ back; lists of tools (mcp_list_tools, tool_search_*), and configuration_update. 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from convstore.domain import jsontext
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.upstream.chat.flavour import Flavour
 from convstore.upstream.chat.names import Names
-from convstore.upstream.chat.parts import Json, content_of, output_of, parts_of, text_of
+from convstore.upstream.chat.parts import Json, content_of, kind_of, output_of, parts_of, text_of
 from convstore.upstream.chat.words import role_of, words_of
 
 _SILENT = frozenset({"configuration_update", "mcp_list_tools", "tool_search_call", "tool_search_output"})
@@ -38,7 +37,7 @@ def messages_of(
     *names* are what the request's tools are called. *tools* says that the request offers any, *thinks* that the
     model may think. Raises InvalidRequest, and UnsupportedParameter with param `input` for what cannot be told.
     """
-    in_play = tools or any(item.get("type") in _CALLS for item in items)
+    in_play = tools or any(kind_of(item) in _CALLS for item in items)
     script = _Script(flavour, names, returns_thoughts=flavour.thinking and thinks and in_play)
     if instructions:
         script.order("developer", instructions)
@@ -69,7 +68,7 @@ class _Script:
             case "function_call":
                 self._call(item, item.get("arguments") or "{}")
             case "custom_tool_call":
-                self._call(item, orjson.dumps({"input": item.get("input") or ""}).decode())
+                self._call(item, jsontext.dumps({"input": item.get("input") or ""}).decode())
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item)
             case "reasoning":

@@ -7,8 +7,7 @@ Completions has no place for them in a request.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from convstore.domain import jsontext
 from convstore.errors import InvalidRequest, UnsupportedParameter
 
 Json = dict[str, Any]
@@ -47,7 +46,7 @@ def output_of(output: object) -> str:
     if output is None or isinstance(output, str):
         return output or ""
     if not isinstance(output, list):
-        return orjson.dumps(output).decode()
+        return jsontext.dumps(output).decode()
     return "\n".join(_text(part) or _placeholder(part) for part in parts_of(output))
 
 
@@ -66,7 +65,7 @@ def parts_of(content: object) -> Sequence[Mapping[str, Any]]:
 
 def _text(part: Mapping[str, Any]) -> str | None:
     """The part's text, or None when it is no text at all."""
-    kind = part.get("type")
+    kind = kind_of(part)
     if kind not in _TEXTS and kind != "refusal":
         return None
     text = part.get("refusal" if kind == "refusal" else "text") or ""
@@ -74,6 +73,12 @@ def _text(part: Mapping[str, Any]) -> str | None:
         message = "Invalid type for 'text': expected a string."
         raise InvalidRequest(message, param="input", code="invalid_type")
     return text
+
+
+def kind_of(part: Mapping[str, Any]) -> str | None:
+    """The type of a part or an item; None of what somebody sent, or a model said, whose type is no word."""
+    kind = part.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _chat_part(part: Mapping[str, Any]) -> Json:
@@ -112,7 +117,7 @@ def _file(part: Mapping[str, Any]) -> Json:
 
 
 def _placeholder(part: Mapping[str, Any]) -> str:
-    if part.get("type") in _TEXTS:
+    if kind_of(part) in _TEXTS:
         return ""
     kind = str(_known(part)["type"]).removeprefix("input_")
     return f"[{kind}: {part['filename']}]" if part.get("filename") else f"[{kind}]"
@@ -122,7 +127,7 @@ _KNOWN = _TEXTS | {"refusal", "input_image", "computer_screenshot", "input_file"
 
 
 def _known(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    if part.get("type") in _KNOWN:
+    if kind_of(part) in _KNOWN:
         return part
     raise InvalidRequest(
         f"Invalid value: '{part.get('type')}'. No content part of this type is known.",

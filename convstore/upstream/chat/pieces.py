@@ -109,7 +109,7 @@ def _piece(call: Json) -> CallPiece:
         str(call.get("id") or ""),
         str(function.get("name") or ""),
         # A few servers send the arguments as the object itself.
-        arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
+        arguments if isinstance(arguments, str) else jsontext.dumps(arguments).decode(),
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+from convstore.domain import jsontext
 
 # What is worth telling of each known type; of unknown types everything but _BOOKKEEPING is told.
 _TELLING = {
@@ -43,12 +43,12 @@ def role_of(kind: str) -> str:
 
 def words_of(item: Mapping[str, Any]) -> str:
     """The item as lines: its type in brackets, then `field: value`."""
-    kind = item["type"]
+    kind = str(item["type"])
     names = _TELLING.get(kind) or [name for name in item if name not in _BOOKKEEPING]
     lines = [f"{name}: {_value(item[name])}" for name in names if item.get(name) is not None]
     return "\n".join([f"[{kind}]", *lines])
 
 
 def _value(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else jsontext.dumps(value).decode()
     return _DATA_URL.sub(r"data:\1;…", text)
