@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test sure format lint types floors fuzz bench lock clean
+.PHONY: help setup browser demo serve test sure format lint types floors fuzz bench lock clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,14 @@ $(READY): pyproject.toml requirements/lock.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The page that conversations are exported as is tried in a real browser. Without one its tests are left out; CI fails.
+browser:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || { \
+		if command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+			echo "installing chromium …" && apt-get update -qq > /dev/null && \
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
+		else echo "No Chromium here: the tests of the exported page are left out. Install the package 'chromium'."; fi; }
+
 demo: $(READY) ## Hold three conversations with a real small model on this machine, and show them.
 	@mkdir -p build/demo
 	@$(BIN)/convstore demo --database build/demo/convstore.db
@@ -33,7 +41,7 @@ serve: $(READY) ## Serve on the configured upstream (CONVSTORE_UPSTREAM_URL, CON
 	@$(BIN)/convstore db upgrade
 	@$(BIN)/convstore serve
 
-test: $(READY) ## Run all tests, on SQLite and on a real PostgreSQL.
+test: $(READY) browser ## Run all tests, on SQLite and on a real PostgreSQL, and the exported page in a browser.
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 sure: format lint types floors test ## Everything CI asks for: format, lint, types, floors, tests.
@@ -58,7 +66,7 @@ bench: $(READY) ## Measure turns, chains and slow streams against a bare relay (
 	@$(BIN)/python -m bench
 
 lock: $(READY) ## Resolve the dependencies anew into requirements/lock.txt.
-	@$(BIN)/uv pip compile pyproject.toml --universal --extra dev --extra postgres --extra local \
+	@$(BIN)/uv pip compile pyproject.toml --universal --extra dev --extra postgres --extra parquet --extra local \
 		--generate-hashes --no-header --quiet --upgrade --output-file requirements/lock.txt
 
 clean: ## Remove what was built, the virtual environment too.
