@@ -9,7 +9,7 @@ out of messages.
     ├── InvalidRequest                the caller must change the request
     │   ├── PreviousResponseNotFound, ParentUnfinished, NotFinished, DuplicateItem, CallWithoutOutput, OutputWithoutCall
     │   ├── ModelNotFound, UnsupportedParameter, ContextTooLong, UnknownCurrency,
-    │   ├── BillUnreadable, SearchUnavailable
+    │   ├── BillUnreadable, Unreadable, FormatUnavailable, SearchUnavailable
     │   ├── ConversationLocked            somebody else is writing there; later it may do
     │   └── BodyTooLarge
     ├── Unauthenticated, Forbidden
@@ -144,6 +144,20 @@ class BillUnreadable(InvalidRequest):
         super().__init__(f"Invalid file, {where}: {reason}.", param=column)
 
 
+class Unreadable(InvalidRequest):
+    """The file cannot be read.
+
+    place: where in the file, "line 17", "conversation 3", "member a/b.json". Of what was said there, nothing is told.
+    """
+
+    code = "invalid_file"
+
+    def __init__(self, reason: str, place: str | None = None) -> None:
+        super().__init__(f"The file cannot be read: {place + ': ' if place else ''}{reason}.")
+        self.place = place
+        self.reason = reason
+
+
 class ModelNotFound(InvalidRequest):
     """No upstream serves this model."""
 
@@ -271,6 +285,16 @@ class ContentShredded(ConvstoreError):
     """What was said here was shredded: the key that it was encrypted with is destroyed."""
 
     code = "content_shredded"
+
+
+class FormatUnavailable(InvalidRequest):
+    """This format cannot be written here."""
+
+    code = "format_unavailable"
+    param = "format"
+
+    def __init__(self, form: str, extra: str) -> None:
+        super().__init__(f"The format '{form}' needs a package that is not installed. Run: pip install '{extra}'")
 
 
 class SearchUnavailable(InvalidRequest):

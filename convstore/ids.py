@@ -6,6 +6,7 @@
     price_019a…  a price of the price book       budget_019a…    a budget
     audit_019a…  an entry of the audit log       erasure_019a…   an erasure
     rule_019a…   a rule of how long things are kept   hold_019a…   what keeps things in spite of it
+    export_019a… a file that leaves              import_019a… one that has come
 
 The 32 hex digits are a UUIDv7: ordered by time (so that indexes grow at one end), with 74 random bits. The store
 keeps the 16 bytes alone. An item's id says where the item is, so finding it needs no index of its own.
@@ -28,6 +29,8 @@ ENTRY = "audit"
 ERASURE = "erasure"
 RULE = "rule"
 HOLD = "hold"
+EXPORT = "export"
+IMPORT = "import"
 
 # The prefix each item type's id has in the API (docs/api.md, items); anything else is `item_`.
 ITEM_PREFIXES = {
@@ -66,6 +69,15 @@ _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})([0-9a-f]{4,7})\Z")
 def new(prefix: str) -> str:
     """A fresh id, later than every one before it in this process."""
     return f"{prefix}_{uuid7().hex}"
+
+
+def derived(prefix: str, milliseconds: int, digest: bytes) -> str:
+    """The id that stands for ten bytes of a digest and a moment since 1970, in the form of a fresh one."""
+    number = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(digest[:10], "big")
+    # Version 7 and the variant, as RFC 9562 has them.
+    number = number & ~(0xF << 76) | 7 << 76
+    number = number & ~(3 << 62) | 2 << 62
+    return f"{prefix}_{number:032x}"
 
 
 def new_packed() -> bytes:

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     INCONSISTENT_USAGE = "inconsistent_usage"
     INCREDIBLE_USAGE = "incredible_usage"
     BEFORE_PRICES = "before_prices"
+    IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,16 @@ class Cost:
         }
 
     def pack(self) -> str:
-        """The lines and where their prices come from, as they are stored beside the amount."""
+        """The detail, as it is stored beside the amount."""
+        detail = self.detail()
+        return jsontext.dumps(detail).decode() if detail else ""
+
+    def detail(self) -> dict[str, Any] | None:
+        """The lines and where their prices come from; None where no price was applied."""
         members = {"lines": [[line.kind, line.quantity, money.plain(line.price)] for line in self.lines]}
         names = ("source", "version", "model", "service_tier", "above")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return jsontext.dumps({**given, **members}).decode() if given else ""
+        return {**given, **members} if given else None
 
 
 NOT_BILLED = Cost(Basis.NOT_BILLED, Decimal(0))
@@ -147,7 +153,14 @@ def of(usage: Usage, calls: Calls, rule: Rule, *, basis: Basis = Basis.REPORTED)
 
 def unpack(stored: str, basis: str, reason: str | None, amount: Decimal | None, currency: str | None) -> Cost:
     """The cost of what is stored of it."""
-    given: dict[str, Any] = jsontext.loads(stored) if stored else {"lines": []}
+    return of_detail(jsontext.loads(stored) if stored else None, basis, reason, amount, currency)
+
+
+def of_detail(
+    detail: Mapping[str, Any] | None, basis: str, reason: str | None, amount: Decimal | None, currency: str | None
+) -> Cost:
+    """The cost of a detail, and of what stands beside it."""
+    given = dict(detail) if detail else {"lines": []}
     lines = tuple(Line(kind, quantity, Decimal(price)) for kind, quantity, price in given.pop("lines"))
     return Cost(Basis(basis), amount, currency, Reason(reason) if reason else None, lines, **given)
 
