@@ -71,6 +71,8 @@ def deps(settings: Settings, now: clock.Clock = clock.utc_now, *, role: str = "w
         kinds=KINDS,
         enqueue=enqueue,
         journal_kept=timedelta(seconds=settings.journal_keep_s),
+        files_kept=timedelta(seconds=settings.files_keep_s),
+        max_import_bytes=settings.max_import_bytes,
         audit=audit,
     )
     return made

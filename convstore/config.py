@@ -98,6 +98,11 @@ class Settings:
     idempotency_wait_s: float = 60.0
     # How long the events of a background response can be followed with their own numbers after it has ended.
     journal_keep_s: float = 3600.0
+    # How long the file of an export can be downloaded, and that of an import which failed can be tried again.
+    files_keep_s: float = 86400.0
+    # What the file of an import may have at most when it is sent to the service; 0: unlimited. The database holds it.
+    # Account exports with many pictures have some gigabytes.
+    max_import_bytes: int = 4 * 1024 * 1024 * 1024
     # Put a history that is sent whole into the thread that it continues, and store only what is new of it.
     link_histories: bool = True
     # In whose days and months budgets are kept, and reports without a time zone of their own: "Asia/Shanghai".
@@ -283,6 +288,8 @@ _LEAST = {
     "max_body_bytes": 0,
     "idempotency_wait_s": 0,
     "journal_keep_s": 0,
+    "files_keep_s": 0,
+    "max_import_bytes": 0,
 }
 
 

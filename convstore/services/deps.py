@@ -86,3 +86,7 @@ class Deps:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     enqueue: Enqueue | None = None
     journal_kept: timedelta = timedelta(hours=1)
+    # For how long the file of an export can be downloaded, and that of an import which failed can be tried again.
+    files_kept: timedelta = timedelta(days=1)
+    # What an import's file may have at most, in bytes; 0: whatever it has.
+    max_import_bytes: int = 0

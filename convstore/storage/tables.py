@@ -19,6 +19,7 @@
     projects ─< audit_log                                  who did what; commits to the exchanges (strands.py)
     projects ─< erasures ─< erased                         what was erased, and which entry says so (erasing.py)
     payloads ── doubtful                                   those that may be nobody's any more (payloads.py)
+    projects ─< exports, imports ─< file_parts             files of conversations that leave, or have come (files.py)
     projects ─< storage_keys                               what bodies are sealed with, itself sealed (vault.py)
 
 An exchange lies in a *lane*: a run of exchanges, each the first child of the one before. A lane is named after the
@@ -171,6 +172,8 @@ exchanges = Table(
     Column("deleted_at", Utc),
     # Since when markers stand in the place of what was said.
     Column("erased_at", Utc),
+    # When an import brought it here; it may be older.
+    Column("imported_at", Utc),
     # The number of its last event, of a background response that was streamed and has ended.
     Column("last_event", Integer),
     # The thread up to and with this answer (domain/fingerprints.py).
@@ -698,4 +701,62 @@ storage_keys = Table(
     Column("created_at", Utc, nullable=False),
     Column("destroyed_at", Utc),
     sqlite_with_rowid=False,
+)
+
+# -- export and import (storage/exports.py, imports.py, files.py) -----------------------------------------------
+exports = Table(
+    "exports",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.EXPORT), primary_key=True),
+    Column("job_id", Id(ids.JOB)),
+    Column("api_key_id", Id(ids.KEY)),
+    Column("format", String(16), nullable=False),
+    # tree, thread or response (domain/exporting.py)
+    Column("scope", String(16), nullable=False),
+    # JSON: which exchanges. It may name people, so it goes with the file.
+    Column("filters", Text),
+    Column("status", String(16), nullable=False),
+    # How often its file was begun: what an older attempt writes counts no more.
+    Column("begun", Integer, nullable=False, server_default="0"),
+    # JSON: what is in the file (domain/manifest.py).
+    Column("manifest", Text),
+    Column("bytes", BigInteger),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    Column("expires_at", Utc),
+    sqlite_with_rowid=False,
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    Column("id", Id(ids.IMPORT), primary_key=True),
+    Column("job_id", Id(ids.JOB)),
+    Column("api_key_id", Id(ids.KEY)),
+    # As it was asked for, or None; then as it was found.
+    Column("format", String(16)),
+    Column("ids", String(16), nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
+    # How many records of the file are done with.
+    Column("position", BigInteger, nullable=False, server_default="0"),
+    # JSON: what came of them (domain/report.py).
+    Column("report", Text, nullable=False, server_default="{}"),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    Column("expires_at", Utc),
+    sqlite_with_rowid=False,
+)
+
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("project_id", Id(ids.PROJECT), primary_key=True),
+    # The 16 bytes of the export or the import whose file it is.
+    Column("file_id", LargeBinary(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
 )

@@ -158,7 +158,7 @@ def now_and_then(empty: Database, keeper: Keeper, first: str, second: str) -> st
 
 def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     """What was in the tables before 0005: by table, in the columns that it had."""
-    new = {"question", "answer", "context_sha256", "context_cut", "erased_at"}
+    new = {"question", "answer", "context_sha256", "context_cut", "erased_at", "imported_at"}
     found = {}
     for name in ("exchanges", "items", "conversations", "payloads", "projects"):
         columns = ", ".join(f'"{each}"' for each in sorted(columns_of(database, name) - new))
