@@ -21,6 +21,20 @@ def reindex(deps: Deps, tell: Tell) -> int:
     return sum(_of_project(deps, project.id, project.name, tell) for project in projects.listed(deps))
 
 
+def after_import(deps: Deps, project_id: str, tell: Callable[[int], None] = lambda _: None) -> int:
+    """Make what was imported searchable, where that was left for the end. Returns how much it was."""
+    with deps.database.connection() as connection:
+        indexing.survey(connection)
+    done = 0
+    while True:
+        with deps.database.writing(project_id, records=False) as scope:
+            added = indexing.number(deps.database, scope)
+        if not added:
+            return done
+        done += added
+        tell(done)
+
+
 def _of_project(deps: Deps, project_id: str, name: str, tell: Tell) -> int:
     with deps.database.reading(project_id) as scope:
         total = indexing.count_missing(scope)
@@ -30,7 +44,8 @@ def _of_project(deps: Deps, project_id: str, name: str, tell: Tell) -> int:
         with deps.database.writing(project_id) as scope:
             found = indexing.missing(scope, BATCH, before)
             if not found:
-                return done
+                break
             indexing.add(deps.database, scope, found)
         before = found[-1]
         done += len(found)
+    return done + after_import(deps, project_id)

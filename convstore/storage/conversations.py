@@ -70,13 +70,13 @@ def get(scope: Scope, conversation_id: str) -> Conversation | None:
 
 def title(scope: Scope, conversation_id: str) -> str | None:
     """What it is called: as somebody named it, or the first line of its first question."""
-    query = select(_title()).where(_is_there(scope, conversation_id))
+    query = select(shown_title()).where(_is_there(scope, conversation_id))
     return scope.line(scope.connection.execute(query).scalar())
 
 
 def titles(scope: Scope, conversation_ids: Sequence[str]) -> dict[str, str | None]:
     """The same of several, by id."""
-    query = select(_c.c.id, _title()).where(
+    query = select(_c.c.id, shown_title()).where(
         _c.c.project_id == scope.project_id, _c.c.id.in_(conversation_ids), _c.c.deleted_at.is_(None)
     )
     return {row.id: scope.line(row.title) for row in scope.connection.execute(query).fetchall()}
@@ -95,7 +95,7 @@ def listed(
 
     Of those behind *after* and before *before* the first, or the last when only *before* is given.
     """
-    query = select(_c.c.id, _c.c.created_at, _c.c.metadata, _title()).where(
+    query = select(_c.c.id, _c.c.created_at, _c.c.metadata, shown_title()).where(
         _c.c.project_id == scope.project_id, _c.c.deleted_at.is_(None)
     )
     for condition in _conditions(scope, wanted or Wanted()):
@@ -107,7 +107,8 @@ def listed(
     ]
 
 
-def _title() -> Any:
+def shown_title() -> Any:
+    """What a conversation is called, for queries of them: as somebody named it, or its first question; as stored."""
     first = (
         select(_e.c.question)
         .where(_e.c.conversation_id == _c.c.id, literal_column("exchanges.lane = exchanges.id"))
@@ -126,7 +127,7 @@ def _conditions(scope: Scope, wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         found.append(_c.c.created_at < wanted.until)
     if wanted.title is not None:
-        found.append(func.lower(_title()).contains(wanted.title.lower(), autoescape=True))
+        found.append(func.lower(shown_title()).contains(wanted.title.lower(), autoescape=True))
     for name, value in wanted.metadata:
         found.append(_member(scope, name) == value)
     return found

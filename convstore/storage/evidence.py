@@ -248,10 +248,12 @@ _ITEMS = (
 )
 _TELLS = "SELECT 1 FROM audit_log WHERE project_id = ? AND action = ? AND outcome = 'done' LIMIT 1"
 _PAYLOADS = "SELECT p.hash, p.body FROM payloads p WHERE p.project_id = ? AND p.hash IN ({})"
-# From the first entry on: exchanges from before the log have none.
+# From the first entry on: exchanges from before the log have none. What was imported has one, however old it is; so its
+# entries do not tell where the log begins.
 _UNRECORDED = (
     "SELECT e.id FROM exchanges e WHERE e.project_id = ? AND e.id > ? AND e.id <= ?"
-    " AND e.id > (SELECT min(f.id) FROM audit_log f WHERE f.project_id = ?)"
+    " AND (e.imported_at IS NOT NULL OR e.id > (SELECT f.id FROM audit_log f WHERE f.project_id = ?"
+    " AND f.action <> 'imports.import' ORDER BY f.id LIMIT 1))"
     " AND NOT EXISTS (SELECT 1 FROM audit_log a WHERE a.project_id = e.project_id AND a.id = e.id)"
     " ORDER BY e.id LIMIT ?"
 )

@@ -7,7 +7,7 @@ arrival, whatever arrives meanwhile.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, select
+from sqlalchemy import Connection, Select, and_, exists, func, select
 
 from convstore import ids
 from convstore.domain import finding
@@ -23,6 +23,8 @@ _e = tables.exchanges
 _s = tables.searches
 _l = tables.ledger
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
+# Exchanges of an import that are put into the index in one transaction.
+BATCH = 500
 
 
 def missing(scope: Scope, limit: int, before: str | None = None) -> list[str]:
@@ -51,6 +53,43 @@ def add(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> None:
                 cursor.execute(_ADD, (*own, found[exchange_id]))
             elif cursor.execute(_NUMBER, own).rowcount > 0:
                 cursor.execute(_WORDS, (found[exchange_id], *own))
+
+
+def number(database: Database, scope: Scope) -> int:
+    """Put some of what was imported into SQLite's index, in the caller's transaction. Returns how many; 0 at the end.
+
+    What is older than all the index has gets numbers in front of those, so that numbers are in order of time; what lies
+    between is behind them, as what arrived last. PostgreSQL has it already.
+    """
+    if not database.is_sqlite:
+        return 0
+    with direct.within(database, scope.connection) as cursor:
+        project = packed(ids.PROJECT, scope.project_id)
+        first, last = cursor.execute(_WAITING, (project,)).fetchone()
+        if first is None:
+            return 0
+        oldest = cursor.execute(_OLDEST, (project,)).fetchone()
+        is_older = oldest is None or bytes(last) < bytes(oldest[0])
+        rows = cursor.execute(_UNNUMBERED.format("DESC" if is_older else "ASC"), (project, BATCH)).fetchall()
+        least, most = cursor.execute(_ENDS).fetchone()
+        numbers = (
+            [least - 1 - at for at in range(len(rows))] if is_older else [most + 1 + at for at in range(len(rows))]
+        )
+        # What waits may be in front of this: FTS5 takes numbers in order only.
+        searches.settle_within(cursor)
+        told = sorted((own, words, exchange) for own, (exchange, words) in zip(numbers, rows, strict=True))
+        cursor.execute_many("INSERT INTO search_words (rowid, words) VALUES (?, ?)", [each[:2] for each in told])
+        cursor.execute_many(_NUMBERED, [(own, project, exchange) for own, _, exchange in told])
+        return len(rows)
+
+
+def survey(connection: Connection) -> None:
+    """Let PostgreSQL look at tables that an import may have made many times as big: until it does, it reads them whole.
+
+    It would by itself within minutes. SQLite plans by the shape of its indexes.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE exchanges, items, payloads, ledger, searches, conversations, audit_log")
 
 
 def terms(database: Database, scope: Scope, exchange_ids: Sequence[str]) -> Mapping[str, str]:
@@ -84,6 +123,8 @@ def forget(
                 there += cursor.execute(_LEAVE, own).rowcount
             elif database.is_sqlite:
                 there += cursor.execute(_WORDS, (left[exchange_id], *own)).rowcount
+                # Of an import that is not in the index yet.
+                there += cursor.execute(_WAITS, (left[exchange_id], *own)).rowcount
             else:
                 there += cursor.execute(_REPLACE, (left[exchange_id], *own)).rowcount
     return there
@@ -101,6 +142,7 @@ def without_words(database: Database, scope: Scope, exchange_ids: Sequence[str])
             if database.is_sqlite:
                 cursor.execute(_FORGET, (whole[exchange_id], *own))
                 cursor.execute(_WORDS, (terms, *own))
+                cursor.execute(_WAITS, (terms, *own))
             else:
                 cursor.execute(_REPLACE, (terms, *own))
 
@@ -176,5 +218,19 @@ _FORGET = (
     "INSERT INTO search_words (search_words, rowid, words)"
     " SELECT 'delete', number, ? FROM searches WHERE project_id = ? AND exchange_id = ? AND number IS NOT NULL"
 )
+_WAITS = (
+    "UPDATE searches SET words = ? WHERE project_id = ? AND exchange_id = ? AND number IS NULL AND words IS NOT NULL"
+)
+_WAITING = (
+    "SELECT min(exchange_id), max(exchange_id) FROM searches WHERE words IS NOT NULL AND number IS NULL"
+    " AND project_id = ?"
+)
+_OLDEST = "SELECT exchange_id FROM searches WHERE project_id = ? AND number IS NOT NULL ORDER BY exchange_id LIMIT 1"
+_UNNUMBERED = (
+    "SELECT exchange_id, words FROM searches WHERE project_id = ? AND words IS NOT NULL AND number IS NULL"
+    " ORDER BY exchange_id {} LIMIT ?"
+)
+_ENDS = "SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM searches WHERE number IS NOT NULL"
+_NUMBERED = "UPDATE searches SET number = ?, words = NULL WHERE project_id = ? AND exchange_id = ?"
 _LEAVE = "DELETE FROM searches WHERE project_id = ? AND exchange_id = ?"
 _REPLACE = "UPDATE searches SET words = ?::tsvector WHERE project_id = ? AND exchange_id = ?"

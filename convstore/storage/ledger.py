@@ -15,7 +15,7 @@ from convstore import ids
 from convstore.domain import jsontext, money
 from convstore.domain.ledger import Entry
 from convstore.domain.pricing import cost
-from convstore.domain.pricing.cost import Basis, Cost, Reason
+from convstore.domain.pricing.cost import Cost, Reason
 from convstore.domain.usage import columns as usage_columns
 from convstore.storage import tables
 from convstore.storage.database import Database
@@ -105,13 +105,18 @@ def cost_of(scope: Scope, exchange_id: str) -> Cost | None:
 
 
 def of_columns(
-    basis: str | None, reason: str | None, currency: str | None, millionths: int | None, rest: int | None
+    basis: str | None,
+    reason: str | None,
+    currency: str | None,
+    millionths: int | None,
+    rest: int | None,
+    detail: str | None = None,
 ) -> Cost | None:
-    """The cost in the columns of AMOUNT, without its lines; None where there is no entry."""
+    """The cost in the columns of COST; None where there is no entry. detail: left out, its lines are not known."""
     if basis is None:
         return None
     amount = money.joined(millionths, rest or 0) if millionths is not None else None
-    return Cost(Basis(basis), amount, currency, Reason(reason) if reason else None)
+    return cost.unpack(detail or "", basis, reason, amount, currency)
 
 
 def read(row: Any) -> Cost:

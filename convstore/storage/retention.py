@@ -1,7 +1,7 @@
 """What retention looks at, and the figures it removes. No body is read here: only how long they are.
 
-Ids of exchanges tell when they came into this store, so what is old enough is a range of the primary key. An exchange
-that says it is younger than that (`created_at`) is taken at its word; one that says it is older came here later.
+Ids of exchanges tell when they were made, so what is old enough is a range of the primary key. An exchange that says it
+is younger than that (`created_at`) is taken at its word, and so is one that an import brought here later.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def candidates(
 def conversations(scope: Scope, conversation_ids: Sequence[str], *, metadata: bool) -> dict[str, list[Member]]:
     """The exchanges of conversations, a page of them at most, as rules see them. One statement."""
     opens = _e.alias("opens")
-    columns = "id parent_id status created_at requested_model model deleted_at erased_at".split()
+    columns = "id parent_id status created_at imported_at requested_model model deleted_at erased_at".split()
     erased = and_(_t.c.project_id == _e.c.project_id, _t.c.exchange_id == _e.c.id, _t.c.what == str(What.CONTENT))
     query = (
         select(
@@ -153,7 +153,7 @@ def _moment_of(exchange_id: str) -> datetime:
 def _member(row: Any) -> Member:
     return Member(
         id=row.id,
-        at=max(row.created_at, _moment_of(row.id)),
+        at=max(row.created_at, row.imported_at or row.created_at, _moment_of(row.id)),
         parent_id=row.parent_id,
         models=[name for name in (row.requested_model, row.model) if name is not None],
         metadata=jsontext.loads(row.carried) if row.carried else {},

@@ -11,7 +11,10 @@ from convstore.domain.audit import Commits
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Which side of an exchange is put on disk, and for whom. status: how it ended, of an answer."""
+    """Which side of an exchange is put on disk, and for whom. status: how it ended, of an answer.
+
+    action: what does so, where it is no turn; exchange_id: or what that calls itself.
+    """
 
     side: Commits
     project_id: str
@@ -19,6 +22,7 @@ class Committed:
     api_key_id: str | None = None
     request_id: str | None = None
     status: str | None = None
+    action: str | None = None
 
 
 class Seal(Protocol):
@@ -45,6 +49,9 @@ class Recorder(Protocol):
 
     def calling(self, cursor: Any, project_id: str) -> Sequence[Any]:
         """The write of the entry of the call that is going on, unless it has one."""
+
+    def imported(self, cursor: Any, what: Committed) -> Any:
+        """The write of the entry that comes behind those of exchanges that were put back. what: the import."""
 
     def erasing(self, cursor: Any, project: bytes, action: str, erasure_id: str, digest: bytes) -> tuple[bytes, Any]:
         """The id and the write of the entry of a batch of an erasure. digest: of its tombstones (domain/erasing.py)."""

@@ -90,15 +90,21 @@ class Strands:
         salt = os.urandom(16)
         if what.side is Commits.REQUEST:
             digest = committed(salt, writes, REQUEST)
-            if call is not None and call.project_id == project:
+            if call is not None and call.project_id == project and what.action is None:
                 entry = call.entry(exchange, self.now())
             else:
-                call, entry = None, self._service(exchange, "responses.create", what)
+                call, entry = None, self._service(exchange, what.action or "responses.create", what)
         else:
             call, digest = None, committed(salt, writes, ANSWER)
-            entry = self._service(new_id(), "responses.answer", what)
+            entry = self._service(new_id(), what.action or "responses.answer", what)
         entry.commits, entry.digest, entry.salt = str(what.side), digest, salt
         return self.insertion(cursor, project, entry, call=call, if_updated=isinstance(writes[0], Update))
+
+    def imported(self, cursor: Cursor, what: Committed) -> Insert:
+        """See Recorder."""
+        entry = self._service(new_id(), what.action or "", what)
+        entry.object = audit.plain(what.exchange_id, calls.LONGEST_OBJECT)
+        return self.insertion(cursor, ids.pack(ids.PROJECT, what.project_id) or b"", entry)
 
     def erasing(
         self, cursor: Cursor, project: bytes, action: str, erasure_id: str, digest: bytes
@@ -124,7 +130,8 @@ class Strands:
             at=self.now(),
             actor="service",
             action=action,
-            outcome=str(Outcome.FAILED if what.status == "failed" else Outcome.DONE),
+            # Of what is put back it is told how it once ended; putting it back went well.
+            outcome=str(Outcome.FAILED if what.status == "failed" and what.action is None else Outcome.DONE),
             object=what.exchange_id if is_answer else None,
             detail=what.status,
             api_key_id=ids.pack(ids.KEY, what.api_key_id) if what.api_key_id else None,
@@ -153,6 +160,9 @@ class Strands:
         """The newest entries of the other strands, when it is time to link them."""
         log, now = lent.log, time.monotonic()
         log.unlinked += 1
+        if lent.linked is not None:
+            # A transaction of many entries does so once: until it is over, nothing else of it is there to be linked.
+            return None
         if lent.end.number >= 0 and log.unlinked < LINK_EVERY and now - log.linked_at < LINK_AFTER_S:
             return None
         lent.linked = now, int(time.time() * 1000)
