@@ -145,6 +145,7 @@ def _through(deps: Deps, project: Project, tell: Tell) -> tuple[int, int]:
 
     # Payloads behind the exchanges: the words of both leave the index with the exchange.
     run(lambda scope, after: resealing.exchanges(database, scope, after), b"")
+    run(lambda scope, after: resealing.parts(database, scope, after), None)
     for table in resealing.TABLES:
         run(lambda scope, after, table=table: resealing.others(database, scope, table, after), None)  # type: ignore[misc]
     return sealed, unreadable

@@ -267,6 +267,20 @@ class _Batch:
         )
         self.forget_jobs(names)
         self.forget_replays(own)
+        self.forget_files()
+
+    def forget_files(self) -> None:
+        """The files of exports: which exchanges are in them is not known, so all of the project's go.
+
+        One that is being made is begun anew: what its worker has read until now does not get in any more (exports.py).
+        """
+        files = (
+            "DELETE FROM file_parts WHERE project_id = ? AND file_id IN"
+            " (SELECT id FROM exports WHERE project_id = ? AND status IN ('in_progress', 'expired'))"
+        )
+        self.run("exports", _EXPIRE, self.project)
+        self.run("exports", _BEGIN_ANEW, self.project)
+        self.run("file_parts", files, self.project, self.project)
 
     def doubt(self, rows: Sequence[Row]) -> None:
         """Note the shared bodies that may be nobody's when this is done. Those of items go with them."""
@@ -461,6 +475,8 @@ _REPLAY = (
     "UPDATE replays SET plan = ?, cancel_requested_at = COALESCE(cancel_requested_at, ?)"
     " WHERE project_id = ? AND id = ?"
 )
+_EXPIRE = "UPDATE exports SET status = 'expired', filters = NULL WHERE project_id = ? AND status = 'completed'"
+_BEGIN_ANEW = "UPDATE exports SET begun = begun + 1 WHERE project_id = ? AND status = 'in_progress'"
 _RUNS = "SELECT number, stopped FROM replay_runs WHERE replay_id = ? AND stopped IS NOT NULL"
 _RUN = "UPDATE replay_runs SET stopped = ? WHERE replay_id = ? AND number = ?"
 _IN_CONVERSATION = (

@@ -19,7 +19,7 @@ NAP_S = 0.02
 # What an erasure changes. With ANALYZE: the statistics of a column hold its most common values.
 _TABLES = (
     "exchanges, items, payloads, ledger, fingerprints, journal, idempotency_keys, searches, jobs, job_steps, replays,"
-    " replay_runs, conversations, branches, erasures, audit_log"
+    " replay_runs, conversations, branches, erasures, audit_log, exports, file_parts"
 )
 
 

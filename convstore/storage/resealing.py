@@ -29,7 +29,10 @@ TABLES = (
     ("idempotency_keys", "key", "body_sha256"),
     ("replays", "id", "plan"),
     ("conversations", "id", "title"),
+    ("exports", "id", "filters"),
 )
+# Parts of files, a mebibyte each.
+PARTS = 4
 
 
 @dataclass(slots=True)
@@ -77,6 +80,19 @@ def others(database: Database, scope: Scope, table: tuple[str, str, str], after:
         for own, value in cursor.execute(f'{sql} ORDER BY "{key}" LIMIT ?{locking}', values).fetchall():
             work.put(name, ("project_id", key), (work.sealer.project, own), column, value)
             work.done.last = own
+        return work.done
+
+
+def parts(database: Database, scope: Scope, after: Any) -> Done:
+    """The parts of files behind one, in the caller's transaction."""
+    with direct.within(database, scope.connection) as cursor:
+        work = _Work(database, scope, cursor)
+        locking = "" if cursor.is_sqlite else " FOR UPDATE"
+        values = (work.sealer.project, *(after or (b"", -1)), PARTS)
+        for own, number, body in cursor.execute(_PARTS + locking, values).fetchall():
+            place = (work.sealer.project, own, number)
+            work.put("file_parts", ("project_id", "file_id", "number"), place, "body", bytes(body))
+            work.done.last = (bytes(own), number)
         return work.done
 
 
@@ -162,6 +178,10 @@ _OF_EXCHANGES = (
     " WHERE e.project_id = ? AND e.id IN ({}) AND i.body IS NOT NULL",
     "SELECT j.exchange_id, j.part, j.events FROM exchanges e JOIN journal j ON j.exchange_id = e.id"
     " WHERE e.project_id = ? AND e.id IN ({})",
+)
+_PARTS = (
+    "SELECT file_id, number, body FROM file_parts WHERE project_id = ? AND (file_id, number) > (?, ?)"
+    " ORDER BY file_id, number LIMIT ?"
 )
 _PART = "UPDATE journal SET events = ? WHERE exchange_id = ? AND part = ?"
 _MARK = "UPDATE fingerprints SET fingerprint = ? WHERE fingerprint = ? AND exchange_id = ?"
