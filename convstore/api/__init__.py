@@ -63,6 +63,16 @@
     POST    /v1/erasures                         erase what somebody said, for good; or see what that would be
     GET     /v1/erasures                         what was erased
     GET     /v1/erasures/{id}                    one of them: the receipt
+    GET     /v1/conversations/{id}/export        a conversation as a file: its whole tree
+    GET     /v1/responses/{id}/export            the thread to a response as a file, or its whole tree
+    POST    /v1/exports                          a file of many: what filters find, or everything
+    GET     /v1/exports                          which there are
+    GET     /v1/exports/{id}                     one of them: how far it is, its manifest
+    DELETE  /v1/exports/{id}                     delete it
+    GET     /v1/exports/{id}/content             its file
+    POST    /v1/imports                          bring a file in: ours, ChatGPT's, Claude's, Chat Completions, llm's
+    GET     /v1/imports                          which there were
+    GET     /v1/imports/{id}                     one of them: how far it is, what came of it
     GET     /v1/jobs                             work that outlives its request
     GET     /v1/jobs/{id}                        one job
     POST    /v1/jobs/{id}/cancel                 stop it
@@ -88,8 +98,10 @@ from convstore.api import (
     docs,
     erasures,
     errors,
+    exports,
     history,
     holds,
+    imports,
     jobs,
     models,
     operations,
@@ -111,6 +123,8 @@ def register(app: Flask, deps: Deps, *, max_body_bytes: int, strict_parameters: 
     requests.register(app, deps, max_body_bytes=max_body_bytes, strict_parameters=strict_parameters)
     errors.register(app)
     asking = (responses, history, conversations, trees, branches, replays, diff)
-    nouns = (*asking, costs, reconciliation, prices, budgets, retention, holds, models, jobs, audit, erasures)
+    money = (costs, reconciliation, prices, budgets)
+    keeping = (retention, holds, audit, erasures, exports, imports)
+    nouns = (*asking, *money, *keeping, models, jobs)
     docs.register(app, [noun.blueprint for noun in nouns])
     app.register_blueprint(operations.blueprint)

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from convstore import ids
@@ -52,10 +53,36 @@ class Asked:
     by_relevance: bool = False
     fields: Collection[str] | None = None
 
+    def pack(self) -> dict[str, Any]:
+        """What is wanted, as JSON: but for how it is to be listed."""
+        return {
+            "text": self.text,
+            "filters": {name: _packed_value(value) for name, value in self.filters.items()},
+            "metadata": [list(pair) for pair in self.metadata],
+        }
+
+    @classmethod
+    def unpack(cls, packed: Mapping[str, Any]) -> "Asked":
+        """What `pack` packed."""
+        filters = {name: _unpacked_value(value) for name, value in packed["filters"].items()}
+        return cls(packed["text"], filters, [(name, value) for name, value in packed["metadata"]])
+
     def digest(self, project_id: str) -> bytes:
         """Stands for whose history is asked for what; not for which members are shown."""
         known = repr((project_id, self.text, sorted(self.filters.items()), sorted(self.metadata)))
         return hashlib.blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _packed_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return {"moment": value.isoformat()}
+    return {"amount": str(value)} if isinstance(value, Decimal) else value
+
+
+def _unpacked_value(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return datetime.fromisoformat(value["moment"]) if "moment" in value else Decimal(value["amount"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +121,30 @@ def page(deps: Deps, project_id: str, asked: Asked, page: Page) -> Found:
         if asked.by_relevance:
             return _by_relevance(scope, asked, wanted, page, reader)
         return _by_time(scope, wanted, page, reader)
+
+
+def matches(deps: Deps, project_id: str, asked: Asked, limit: int) -> Iterator[Sequence[str]]:
+    """The ids of all responses that are asked for, the oldest first, in pages: each in a look of its own at the store.
+
+    Raises InvalidRequest.
+    """
+    if asked.text is not None and deps.database.vault.seals:
+        raise SearchUnavailable("q")
+    query = terms.query(asked.text) if asked.text is not None else None
+    if query is not None and not query.parts:
+        return
+    searches.settle(deps.database)
+    after: str | None = None
+    while True:
+        with deps.database.reading(project_id) as scope:
+            wanted = _wanted(deps, scope, asked, query)
+            looked = history.found(scope, wanted, limit, newest_first=False, after=after)
+            found = _Reader(scope, query, ()).matching(looked)
+        if found:
+            yield found
+        if len(looked) < limit:
+            return
+        after = looked[-1]
 
 
 def _wanted(deps: Deps, scope: Scope, asked: Asked, query: Query | None) -> Wanted:

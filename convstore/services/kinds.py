@@ -3,7 +3,7 @@
 A worker takes only what it finds here: while a new version is rolled out, old workers leave the new kinds to new ones.
 """
 
-from convstore.services import background, erasures, queued, replaying, replays, sweeping
+from convstore.services import background, erasures, exports, imports, queued, replaying, replays, sweeping
 from convstore.services.kind import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,6 @@ KINDS: dict[str, Kind] = {
     replays.JOB: Kind(replaying.work, settle=replaying.settle, stop=replaying.stop, most=8),
     # One at a time: it writes much, and SQLite's writers wait for each batch.
     erasures.JOB: Kind(erasures.work, settle=erasures.settle, most=1),
+    exports.JOB: Kind(exports.work, settle=exports.settle, most=2),
+    imports.JOB: Kind(imports.work, settle=imports.settle, most=1),
 }

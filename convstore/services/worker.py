@@ -19,7 +19,7 @@ import structlog
 
 from convstore.domain.job import Job
 from convstore.errors import ConvstoreError, StorageUnavailable
-from convstore.services import jobs, recovery, sweeping
+from convstore.services import jobs, recovery, sweeping, transfers
 from convstore.services.deps import Deps
 from convstore.services.engine import Engine
 from convstore.services.running_job import Cancelled, HandedBack, Lost, RunningJob
@@ -272,6 +272,7 @@ class Worker:
             jobs.put_back(self._deps, held[job_id])
 
     def _tidy(self) -> None:
+        transfers.forget(self._deps)
         if self._options.keep is None:
             return
         before = self._deps.clock() - self._options.keep

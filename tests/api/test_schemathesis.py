@@ -105,6 +105,16 @@ OPERATIONS = [
     ("POST", "/v1/holds"),
     ("GET", "/v1/holds/{hold_id}"),
     ("POST", "/v1/holds/{hold_id}/release"),
+    ("GET", "/v1/conversations/{conversation_id}/export"),
+    ("GET", "/v1/responses/{response_id}/export"),
+    ("POST", "/v1/exports"),
+    ("GET", "/v1/exports"),
+    ("GET", "/v1/exports/{export_id}"),
+    ("DELETE", "/v1/exports/{export_id}"),
+    ("GET", "/v1/exports/{export_id}/content"),
+    ("POST", "/v1/imports"),
+    ("GET", "/v1/imports"),
+    ("GET", "/v1/imports/{import_id}"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Files of conversations: written, read, brought in, on both engines."""
