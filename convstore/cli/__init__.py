@@ -7,6 +7,7 @@ import click
 from convstore import __version__
 from convstore.cli.audit import audit
 from convstore.cli.branch import branch
+from convstore.cli.bring import bring
 from convstore.cli.budgets import budgets
 from convstore.cli.cost import cost
 from convstore.cli.db import db
@@ -14,6 +15,7 @@ from convstore.cli.demo import demo, model
 from convstore.cli.diff import diff
 from convstore.cli.doctor import doctor
 from convstore.cli.erasures import erasures
+from convstore.cli.export import export
 from convstore.cli.holds import holds
 from convstore.cli.jobs import jobs
 from convstore.cli.keys import keys
@@ -41,7 +43,7 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 _OPERATION = (serve, worker, db, keys, projects, jobs, doctor, reindex, audit, erasures, retention, holds)
-_CONVERSATIONS = (search, tree, thread, branch, replay, diff)
+_CONVERSATIONS = (search, tree, thread, branch, replay, diff, export, bring)
 _MONEY = (cost, prices, budgets)
 for command in (*_OPERATION, *_CONVERSATIONS, *_MONEY, demo, model):
     cli.add_command(command)

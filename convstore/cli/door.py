@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from convstore.cli.files import Files
 from convstore.domain import jsontext
 
 Json = dict[str, Any]
@@ -35,7 +36,7 @@ class Answered:
     replay_id: str | None = None
 
 
-class Door(Protocol):
+class Door(Files, Protocol):
     """Names are ids of exchanges or names of branches; bodies are the API's. All may raise ConvstoreError."""
 
     def tree(self, conversation_id: str, after: str | None, *, root: str | None, depth: int | None) -> Json:

@@ -17,8 +17,6 @@ from convstore.render.characters import on_a_line
 
 LOOK_EVERY_S = 0.25
 OPEN = ("in_progress", "purging")
-# What a shell says of a command that was interrupted.
-INTERRUPTED = 130
 _FIGURES = ("exchanges", "items", "bytes", "conversations", "copies", "descendants", "in_progress")
 
 
@@ -146,7 +144,7 @@ def _followed(there: Door, made: Json, total: int) -> Json:
                 bar.update(task, completed=done, total=max(total, done), description=made["status"])
     except KeyboardInterrupt:
         click.echo(f"\n{made['id']} goes on as long as a worker runs: convstore erasures show {made['id']}", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(terminal.INTERRUPTED)
     return made
 
 

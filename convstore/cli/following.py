@@ -18,8 +18,6 @@ from convstore.render.characters import on_a_line
 
 OPEN = ("queued", "in_progress")
 LOOK_EVERY_S = 0.25
-# What a shell says of a command that was interrupted.
-INTERRUPTED = 130
 
 
 def follow(there: Door, replay_id: str) -> Json:
@@ -34,7 +32,7 @@ def follow(there: Door, replay_id: str) -> Json:
                 time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         click.echo(f"\n{left(replay_id)}", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(terminal.INTERRUPTED)
 
 
 def left(replay_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from convstore import bootstrap, config, ids
 from convstore.cli import own_worker
 from convstore.cli.door import Answered, Json
+from convstore.cli.files import LocalFiles
 from convstore.cli.recorded import as_call
 from convstore.config import Settings
 from convstore.domain import jsontext, sse
@@ -80,7 +81,7 @@ def _of(project: Project) -> Principal:
     return Principal(project.id, project.name, None, frozenset(Right), project.settings)
 
 
-class Local:
+class Local(LocalFiles):
     """See Door."""
 
     def __init__(

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from convstore.cli.door import Answered, Json
+from convstore.cli.files import RemoteFiles
 from convstore.domain import jsontext
 from convstore.errors import InvalidRequest
 from convstore.upstream.peer import THINKING_S, Peer
@@ -24,7 +25,7 @@ def remote(url: str, key: str | None) -> Iterator["Remote"]:
         peer.close()
 
 
-class Remote:
+class Remote(RemoteFiles):
     """See Door."""
 
     def __init__(self, peer: Peer) -> None:

@@ -1,7 +1,6 @@
 """`convstore search`: what was asked and answered, filtered and searched, on the terminal."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 from rich.text import Text
@@ -77,12 +76,10 @@ def search(
 
     QUERY: words, all of which are to be there, in any language. Signs and operators are no syntax.
     """
-    asked: dict[str, Any] = {_NAMES.get(name, name): value for name, value in filters.items() if value is not None}
-    asked |= dict(_label(each) for each in metadata)
-    manner = {"q": text, "sort": "relevance" if relevance else None, "order": "asc" if oldest_first else None}
-    asked |= {name: value for name, value in manner.items() if value is not None}
+    manner = {"sort": "relevance" if relevance else None, "order": "asc" if oldest_first else None}
+    wanted = asked(text, metadata, filters) | {name: value for name, value in manner.items() if value is not None}
     with door.opened(place) as there:
-        found = list(door.responses(there, asked, limit))
+        found = list(door.responses(there, wanted, limit))
     if as_json:
         terminal.print_json({"object": "list", "data": found})
         return
@@ -92,6 +89,13 @@ def search(
             console.print(line, soft_wrap=True)
     if not found:
         click.echo("Nothing was found.", err=True)
+
+
+def asked(text: str | None, metadata: Sequence[str], filters: Mapping[str, str | None]) -> dict[str, str]:
+    """What was given as options, as the query of the API."""
+    found = {_NAMES.get(name, name): value for name, value in filters.items() if value is not None}
+    found |= dict(_label(each) for each in metadata)
+    return found | ({"q": text} if text is not None else {})
 
 
 def lines(found: Json) -> Iterator[Text]:

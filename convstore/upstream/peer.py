@@ -5,11 +5,12 @@ words. The key goes into one header, and is in no error: not even where the serv
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from convstore import errors
 from convstore.domain import jsontext, sse
@@ -77,6 +78,15 @@ class Answer:
         finally:
             self._response.close()
 
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it arrives. Raises PeerFailed when it ends before its end."""
+        try:
+            yield from self._response.iter_content(2**20)
+        except (requests.RequestException, OSError, HTTPError) as error:
+            raise self._peer.failed("broke its answer off") from error
+        finally:
+            self._response.close()
+
     def _body(self) -> bytes:
         try:
             return self._response.content
@@ -106,6 +116,16 @@ class Peer:
         """The same for a body of JSON."""
         return self._send("POST", path, timeout_s, data=body, params=dict(query or {}))
 
+    def upload(self, path: str, file: Path, *, query: Mapping[str, str]) -> Answer:
+        """The same for a file, which is read as it is sent. Raises Unreadable, where it is not to be had."""
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            opened = file.open("rb")
+        except OSError as error:
+            raise errors.Unreadable("it cannot be opened") from error
+        with opened:
+            return self._send("POST", path, THINKING_S, data=opened, params=dict(query), headers=headers)
+
     def delete(self, path: str) -> Answer:
         """The same, for something to be deleted."""
         return self._send("DELETE", path, READ_S)
@@ -119,7 +139,7 @@ class Peer:
         return PeerFailed(f"The service at {self._root} {what}.")
 
     def _send(self, method: str, path: str, timeout_s: float, **given: Any) -> Answer:
-        headers = {"Content-Type": "application/json", "User-Agent": "convstore"}
+        headers = {"Content-Type": "application/json", "User-Agent": "convstore", **given.pop("headers", {})}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         try:
@@ -137,6 +157,9 @@ class Peer:
         except requests.Timeout as error:
             raise self.failed(f"did not answer within {timeout_s:.0f} s") from error
         except requests.RequestException as error:
+            if isinstance(error.args[0] if error.args else None, ProtocolError):
+                # It was there, and did not want to hear the end: so is refused, unread, what is too long.
+                raise self.failed("hung up before it had answered") from error
             raise PeerUnreachable(f"The service at {self._root} cannot be reached.") from error
         answer = Answer(self, response)
         if response.status_code not in (200, 202):

@@ -12,6 +12,7 @@ from werkzeug.serving import make_server
 from convstore import bootstrap
 from convstore.app import create_app
 from convstore.config import Settings
+from convstore.errors import ConvstoreError
 from convstore.services import jobs, keys, recovery
 from convstore.services.deps import Deps
 from convstore.services.kinds import KINDS
@@ -114,9 +115,11 @@ def _work(deps: Deps, over: threading.Event) -> None:
         if held is None:
             continue
         job = RunningJob(deps.database, held)
+        status, error = "completed", None
         try:
             KINDS[held.kind].run(deps, job)
-            status = "completed"
         except Cancelled:
             status = "cancelled"
-        jobs.finish(deps, held, status, progress=job.unsaid)
+        except ConvstoreError as failed:
+            status, error = "failed", {"code": failed.code, "message": failed.message}
+        jobs.finish(deps, held, status, error, job.unsaid)

@@ -38,7 +38,7 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     structlog.reset_defaults()
 
 
-def put(deps: Deps, project: str, kind: str = "export", **arguments: Any) -> str:
+def put(deps: Deps, project: str, kind: str = "gardening", **arguments: Any) -> str:
     """A job of a project."""
     with deps.database.transaction() as connection:
         project_id = everywhere.project_id(connection, project, deps.clock())
@@ -124,6 +124,6 @@ def begin(deps: Deps) -> queue.Held:
     from convstore.services import recovery
 
     recovery.enter(deps)
-    held = queue.take(deps.database, deps.process, ("export",), deps.clock())
+    held = queue.take(deps.database, deps.process, ("gardening",), deps.clock())
     assert held is not None
     return held
