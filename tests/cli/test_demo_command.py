@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import convstore
+from convstore.archives import verifying
 from convstore.cli.demo import demo, model, service, weights
 from convstore.cli.demo.processes import Child, Children
 
@@ -82,6 +83,8 @@ class TestDemo:
         assert "what it would cost on gpt-5.4-mini today:" in first.output
         # All eleven calls: nothing to pay for the model that answered, something for the other.
         assert re.search(r"│ +11 │.*│ +0 USD │ +0\.00\d+ USD │", first.output)
+        assert "exchanges: 11 known; problems: 0." in first.output
+        assert verifying.verify(first.database.with_name("exports") / "conversations.jsonl").count == 0
         assert f"The database is {first.database}" in first.output
         assert f"/v1/responses/{first.ids[-1]}" in first.output
         assert not re.search(r"sk-\w", first.output)

@@ -2,7 +2,7 @@
 
 A small language model as the upstream, convstore in front of it on SQLite, and the official client holding
 three conversations, which are then printed from what the store says. The last one is edited, asked again and compared;
-then all are priced and searched, and the audit log is checked. Everything started here ends here.
+then all are priced and searched, the audit log is checked, and everything is exported. What is started here ends here.
 """
 
 import time
@@ -25,6 +25,8 @@ UPSTREAM_READY_S = 120.0
 ANSWER_S = 180.0
 # Room for an id and its figures on one line where there is no terminal to measure.
 WIDTH = 110
+# The folder of what is exported, beside the database.
+EXPORTS = "exports"
 
 
 @click.command()
@@ -57,7 +59,8 @@ def run(console: Console, database: Path, upstream: upstreams.Upstream) -> None:
         gateway, key = service.start(children)
         say_ready(upstream.title, model_server, f"{place.upstream_url}/models", UPSTREAM_READY_S)
         say_ready(f"convstore at {place.url}", gateway, f"{place.url}/readyz", service.READY_S)
-        response_id = converse(console, children, f"{place.url}/v1", key, upstream.model)
+        exports = database.with_name(EXPORTS)
+        response_id = converse(console, children, f"{place.url}/v1", key, upstream.model, exports)
     click.echo(directions.text(database, upstream, response_id))
 
 
@@ -66,8 +69,8 @@ def say_ready(title: str, child: Child, url: str, timeout_s: float) -> None:
     click.echo(f"{title}: up after {wait_until_ready(child, url, timeout_s):.1f} s")
 
 
-def converse(console: Console, children: Children, base_url: str, key: str, model_name: str) -> str:
-    """Hold the conversations and print each as a tree; returns the id of the last response."""
+def converse(console: Console, children: Children, base_url: str, key: str, model_name: str, exports: Path) -> str:
+    """Hold the conversations and print each as a tree; returns the id of the last response. exports: a folder."""
     try:
         import openai
     except ImportError as error:
@@ -80,7 +83,7 @@ def converse(console: Console, children: Children, base_url: str, key: str, mode
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False),
         ) as client:
-            return print_conversations(console, client, model_name)
+            return print_conversations(console, client, model_name, exports)
     except (openai.OpenAIError, ConvstoreError) as error:
         # A dead process is the better explanation, even when the wire is faster with the news than its guard.
         children.check(patience_s=0.5)
@@ -88,9 +91,9 @@ def converse(console: Console, children: Children, base_url: str, key: str, mode
         raise ConvstoreError(f"The conversation broke off: {error} (log: {log})") from error
 
 
-def print_conversations(console: Console, client: "OpenAI", model_name: str) -> str:
+def print_conversations(console: Console, client: "OpenAI", model_name: str, exports: Path) -> str:
     """One tree per conversation, read back from the store; the last one grows. Returns the id of its last response."""
-    from convstore.cli.demo import growing, looking_back, paying, talk, tree
+    from convstore.cli.demo import growing, leaving, looking_back, paying, talk, tree
 
     since = paying.begin(client, model_name)
     turns: list[talk.Turn] = []
@@ -103,6 +106,7 @@ def print_conversations(console: Console, client: "OpenAI", model_name: str) -> 
     paying.show(console, client, since)
     looking_back.find(console, client, turns)
     looking_back.prove(console, client)
+    leaving.leave(console, client, exports)
     console.print()
     return turns[-1].response.id
 

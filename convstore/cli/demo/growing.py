@@ -58,13 +58,18 @@ def compare(console: Console, client: "OpenAI", title: str, run: Json) -> None:
 
 def ended(client: "OpenAI", replay_id: str) -> Json:
     """The replay, when it is over. Raises ConvstoreError."""
+    return over(client, f"/replays/{replay_id}")
+
+
+def over(client: "OpenAI", path: str) -> Json:
+    """What a worker does, when it is over. Raises ConvstoreError."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        found = get(client, f"/replays/{replay_id}")
+        found = get(client, path)
         if found["status"] not in ("queued", "in_progress"):
             return found
         time.sleep(NAP_S)
-    raise ConvstoreError(f"The replay {replay_id} was not done after {PATIENCE_S:.0f} s.")
+    raise ConvstoreError(f"{path} was not done after {PATIENCE_S:.0f} s.")
 
 
 def get(client: "OpenAI", path: str) -> Json:
