@@ -28,6 +28,7 @@ from bench import (
     sizes,
     streams,
     targets,
+    transfers,
     trees,
     turns,
 )
@@ -35,7 +36,7 @@ from bench.answers import EVENTS
 from bench.client import LoadFailed
 from bench.processes import StartFailed, output_of
 
-SECTIONS = ("turns", "chains", "histories", "streams", "background", "costs", "trees", "history")
+SECTIONS = ("turns", "chains", "histories", "streams", "background", "costs", "trees", "history", "transfers")
 WIDE = 140  # columns of the tables when the output is not a terminal
 
 
@@ -129,6 +130,10 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             # In a store of its own, if nothing else was asked for: its figures are of this many exchanges.
             found["history"] = history.measure(house, chosen.quick, say)
             console.print(report.trees(found["history"], "A history"))
+        if "transfers" in sections:
+            found["transfers"] = transfers.measure(house, chosen.quick, say)
+            console.print(report.transfers(found["transfers"]))
+            conclude(targets.of_transfers(found["transfers"]))
     found["targets"] = reached
     return {name: [asdict(one) for one in rows] for name, rows in found.items()}
 

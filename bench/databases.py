@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
+from sqlalchemy import make_url
 
 RELATIONS = """
     SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)
@@ -33,6 +34,9 @@ class Database(Protocol):
 
     def size_bytes(self) -> int:
         """Bytes on disk, tidied up."""
+
+    def beside(self, name: str) -> "Database":
+        """A new one on the same engine, empty."""
 
     def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
         """What a query gives; its values stand as question marks."""
@@ -59,6 +63,10 @@ class Sqlite:
             log = Path(f"{self.path}-wal")
             return int(pages * page_bytes + (log.stat().st_size if log.exists() else 0))
 
+    def beside(self, name: str) -> "Sqlite":
+        """Another file."""
+        return Sqlite(self.path.with_name(f"{name}.db"))
+
     def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
         """What a query gives."""
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
@@ -79,6 +87,12 @@ class Postgres:
             row = connection.execute(RELATIONS).fetchone()
             assert row is not None
             return int(row[0])
+
+    def beside(self, name: str) -> "Postgres":
+        """Another database of the same server."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return Postgres(str(make_url(self.url).set(database=name).render_as_string(hide_password=False)), self.pid)
 
     def rows(self, statement: str, values: Sequence[int | bytes]) -> list[tuple[Any, ...]]:
         """What a query gives."""

@@ -12,6 +12,7 @@ from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
 from bench.targets import Target
+from bench.transfers import TransferFigures
 from bench.trees import TreeFigures
 from bench.turns import TurnFigures
 
@@ -153,6 +154,32 @@ def trees(figures: Sequence[TreeFigures], title: str = "Big trees") -> Table:
     ]
     heads = ("server", "tree", "exchanges", "asked", "status", "bytes", "p50 ms")
     return table(title, heads, rows, 2)
+
+
+def transfers(figures: Sequence[TransferFigures]) -> Table:
+    """Exports and imports."""
+    rows = [
+        (
+            one.what,
+            one.server,
+            f"{one.size:,}",
+            f"{one.exchanges:,}",
+            f"{one.per_s:,.0f}",
+            f"{one.cpu_us:,.0f}",
+            f"{one.database_cpu_s / one.exchanges * 1e6:,.0f}" if one.database_cpu_s else "–",
+            f"{one.file_bytes / 1e6:,.1f}",
+            f"{one.peak_mib:,.0f}",
+            f"{one.own_mib:,.0f}",
+            f"{one.grown_mib:,.1f}",
+        )
+        for one in figures
+    ]
+    heads = ("what", "server", "store", "exchanges", "per s", "CPU µs", "+ db µs", "MB", "peak MiB", "own", "over ten")
+    caption = (
+        "peak: all that is resident, with what SQLite maps of its file; own: without; over ten: more than with ten\n"
+    )
+    caption += "exchanges. openai-chat has a line for each thread, and exchanges as often as threads share them"
+    return table("Exports and imports", heads, rows, 2, caption)
 
 
 def costs(reports: Sequence[ReportFigures], pricing: Sequence[PricingFigures]) -> list[Table]:

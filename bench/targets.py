@@ -15,6 +15,7 @@ from bench.histories import DEPTHS as DEPTHS_SENT
 from bench.histories import HistoryFigures
 from bench.sizes import SizeFigures
 from bench.streams import StreamFigures
+from bench.transfers import TransferFigures
 from bench.turns import CONCURRENCIES, MODES, TurnFigures
 
 STORES = ("sqlite", "postgres")
@@ -38,6 +39,8 @@ FOLLOWED_LATE_P99_MS = 100.0  # parts of a steady stream are written 60 ms apart
 FIRST_ADDED_P50_MS = 20.0
 BACKGROUND_CPU_RATIO = 1.25
 PRICING_PER_CENT = 5.0
+TRANSFERS_PER_S = {"export jsonl": 10_000.0, "import jsonl": 2_000.0}
+TRANSFERS_GROWN_MIB = 64.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ def at_most(what: str, value: float | None, bound: float, unit: str, note: str =
     if value is None:
         return Target(what, f"<= {bound:g}{unit}", "not measured", None)
     return Target(what, f"<= {bound:g}{unit}", f"{value:.2f}{unit}{note}", value <= bound)
+
+
+def at_least(what: str, value: float | None, bound: float, unit: str) -> Target:
+    """A target of the kind "at least"."""
+    if value is None:
+        return Target(what, f">= {bound:,g}{unit}", "not measured", None)
+    return Target(what, f">= {bound:,g}{unit}", f"{value:,.0f}{unit}", value >= bound)
 
 
 def of_turns(figures: Sequence[TurnFigures]) -> list[Target]:
@@ -89,6 +99,22 @@ def of_turns(figures: Sequence[TurnFigures]) -> list[Target]:
 def of_costs(pricing: Sequence[PricingFigures]) -> list[Target]:
     """What the ledger adds to the CPU of a turn."""
     return [at_most(f"CPU added by pricing, {one.engine}", 100 * one.share, PRICING_PER_CENT, " %") for one in pricing]
+
+
+def of_transfers(figures: Sequence[TransferFigures]) -> list[Target]:
+    """How fast the biggest goes, and memory that does not grow with it."""
+    targets = []
+    for store in STORES:
+        seen = [one for one in figures if one.server == store]
+        biggest = {one.what: one for one in sorted(seen, key=lambda one: one.size)}
+        for what, bound in TRANSFERS_PER_S.items():
+            per_s = biggest[what].per_s if what in biggest else None
+            targets.append(at_least(f"{what}, {store}", per_s, bound, " exchanges/s"))
+        worst = max(seen, key=lambda one: one.grown_mib, default=None)
+        grown, note = (worst.grown_mib, f" ({worst.what}, {worst.size:,})") if worst else (None, "")
+        what = f"memory over that of ten exchanges, any format, {store}"
+        targets.append(at_most(what, grown, TRANSFERS_GROWN_MIB, " MiB", note))
+    return targets
 
 
 def of_chains(depths: Iterable[DepthFigures], sizes: Sequence[SizeFigures]) -> list[Target]:
