@@ -62,7 +62,7 @@ floors: $(READY)
 fuzz: $(READY) ## Throw generated requests at every route, for minutes instead of seconds.
 	@CONVSTORE_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest --timeout=3600 tests/api/test_schemathesis.py
 
-bench: $(READY) ## Measure turns, chains and slow streams against a bare relay (about ten minutes).
+bench: $(READY) ## Measure everything, turns against a bare relay first (half an hour and more).
 	@$(BIN)/python -m bench
 
 lock: $(READY) ## Resolve the dependencies anew into requirements/lock.txt.
