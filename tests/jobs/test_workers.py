@@ -133,6 +133,8 @@ def a_worker_is_killed(play: Play) -> None:
     killed.wait_for("begun", 2)
     half.wait_for("half", 2)
     (play.workers["heir"],) = play.fleet.alive()
+    # Whoever takes the jobs over strikes the dead one off behind that, and the heir has begun by then.
+    wait_until(lambda: len(play.known()) == 1)
     play.processes["after the kill"] = play.known()
     killed.go()
     half.go()
