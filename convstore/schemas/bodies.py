@@ -7,7 +7,7 @@ from marshmallow import INCLUDE, Schema, ValidationError
 
 from convstore.domain import jsontext
 from convstore.domain.jsontext import NotJson, Raw
-from convstore.errors import InvalidRequest
+from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import problems
 
 
@@ -47,6 +47,21 @@ def check(schema: type[Schema], members: Mapping[str, Raw]) -> None:
         )
     except ValidationError as error:
         raise problems.first(error) from error
+
+
+def read_closed(schema: type[Schema], body: bytes) -> dict[str, Raw]:
+    """The members of a body that has those of *schema* and no others, checked.
+
+    For what limits or commands: a member that is not understood might have been meant to limit it.
+
+    Raises InvalidRequest, UnsupportedParameter.
+    """
+    members = read(body)
+    check(schema, members)
+    unknown = [name for name in members if name not in schema._declared_fields]
+    if unknown:
+        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    return members
 
 
 @lru_cache(maxsize=256)  # one for each set of members seen: clients send the same few sets again and again

@@ -5,9 +5,8 @@ from typing import Any
 from marshmallow import INCLUDE, Schema
 
 from convstore.domain.budget import Period, Wanted
-from convstore.errors import UnsupportedParameter
 from convstore.schemas import problems
-from convstore.schemas.bodies import check, read
+from convstore.schemas.bodies import read_closed
 from convstore.schemas.fields import Amount, Boolean, Text, Word
 
 
@@ -28,11 +27,7 @@ class CreateBudget(Schema):
 
 def wanted_budget(body: bytes) -> Wanted:
     """The budget that a body wants. Raises InvalidRequest, UnsupportedParameter."""
-    members = read(body)
-    check(CreateBudget, members)
-    unknown = [name for name in members if name not in CreateBudget._declared_fields]
-    if unknown:
-        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    members = read_closed(CreateBudget, body)
     loaded: dict[str, Any] = CreateBudget().load({name: raw.value for name, raw in members.items()})
     given = {name: value for name, value in loaded.items() if value is not None}
     for name in ("name", "amount", "currency", "period"):

@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import Schema
 
 from convstore.domain.erasure import SELECTORS, Wanted
-from convstore.errors import InvalidRequest, UnsupportedParameter
+from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.bodies import Open, check, read
+from convstore.schemas.bodies import Open, read_closed
 from convstore.schemas.fields import Boolean, QueryInteger, Text, Word
 from convstore.schemas.responses import CreateResponse
 
@@ -36,12 +36,7 @@ class ListErasures(Schema):
 
 def wanted_erasure(body: bytes) -> tuple[Wanted, bool]:
     """What is to be erased, and whether that is only asked. Raises InvalidRequest, UnsupportedParameter."""
-    members = read(body or b"{}")
-    check(CreateErasure, members)
-    unknown = [name for name in members if name not in CreateErasure._declared_fields]
-    if unknown:
-        # What is not understood might have been meant to limit it.
-        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    members = read_closed(CreateErasure, body or b"{}")
     given: dict[str, Any] = {name: raw.value for name, raw in members.items() if raw.value is not None}
     chosen = [name for name in SELECTORS if name in given]
     if not chosen:

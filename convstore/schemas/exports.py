@@ -8,7 +8,7 @@ from marshmallow import Schema
 from convstore.domain.exporting import FORMATS, Extent
 from convstore.errors import InvalidRequest, UnsupportedParameter
 from convstore.schemas import history, problems
-from convstore.schemas.bodies import Open, check, read
+from convstore.schemas.bodies import Open, read_closed
 from convstore.schemas.fields import Object, QueryInteger, Text, Word
 
 # What lists are asked by, and files are not.
@@ -56,12 +56,7 @@ class ListExports(Schema):
 
 def wanted_export(body: bytes) -> dict[str, Any]:
     """What a body asks for, in the words of services/exports.py. Raises InvalidRequest, UnsupportedParameter."""
-    members = read(body or b"{}")
-    check(CreateExport, members)
-    unknown = [name for name in members if name not in CreateExport._declared_fields]
-    if unknown:
-        # What is not understood might have been meant to limit it.
-        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    members = read_closed(CreateExport, body or b"{}")
     given = {name: raw.value for name, raw in members.items() if raw.value is not None}
     return request(given.get("format", "jsonl"), given.get("scope"), _named(given.get("filters", {})))
 

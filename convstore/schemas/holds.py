@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import INCLUDE, Schema
 
 from convstore.domain.hold import SELECTORS, Wanted
-from convstore.errors import InvalidRequest, UnsupportedParameter
+from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.bodies import check, read
+from convstore.schemas.bodies import read_closed
 from convstore.schemas.fields import QueryBoolean, QueryInteger, Text, Word
 from convstore.schemas.responses import CreateResponse
 
@@ -39,11 +39,7 @@ class ListHolds(Schema):
 
 def wanted_hold(body: bytes) -> Wanted:
     """The hold that a body wants. Raises InvalidRequest, UnsupportedParameter."""
-    members = read(body)
-    check(CreateHold, members)
-    unknown = [name for name in members if name not in CreateHold._declared_fields]
-    if unknown:
-        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    members = read_closed(CreateHold, body)
     loaded: dict[str, Any] = CreateHold().load({name: raw.value for name, raw in members.items()})
     given = {name: value for name, value in loaded.items() if value is not None}
     if "name" not in given:

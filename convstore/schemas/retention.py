@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import INCLUDE, Schema
 
 from convstore.domain.retention import Wanted
-from convstore.errors import InvalidRequest, UnsupportedParameter
+from convstore.errors import InvalidRequest
 from convstore.schemas import problems
-from convstore.schemas.bodies import check, read
+from convstore.schemas.bodies import read_closed
 from convstore.schemas.fields import Boolean, Integer, QueryInteger, Text
 from convstore.schemas.responses import CreateResponse
 
@@ -59,11 +59,12 @@ _EMPTIED = ("model", "metadata", "content_days", "figures_days")
 
 def wanted_rule(body: bytes) -> Wanted:
     """The rule that a body wants. Raises InvalidRequest, UnsupportedParameter."""
-    given = {name: value for name, value in _members(CreateRule, body).items() if value is not None}
+    members = _members(CreateRule, body)
+    given = {name: value for name, value in members.items() if value is not None}
     if "name" not in given:
         raise problems.missing("name")
     # A rule that keeps all for ever is wanted before others; it has to say so.
-    if "content_days" not in read(body):
+    if "content_days" not in members:
         raise problems.missing("content_days")
     return Wanted(**given)
 
@@ -75,11 +76,7 @@ def changed_rule(body: bytes) -> dict[str, Any]:
 
 
 def _members(schema: type[Schema], body: bytes) -> dict[str, Any]:
-    members = read(body)
-    check(schema, members)
-    unknown = [name for name in members if name not in schema._declared_fields]
-    if unknown:
-        raise UnsupportedParameter(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
+    members = read_closed(schema, body)
     loaded: dict[str, Any] = schema().load({name: raw.value for name, raw in members.items()})
     if loaded.get("metadata") == {}:
         raise InvalidRequest("Invalid 'metadata': one pair at least.", param="metadata", code="invalid_value")
